@@ -1,0 +1,1 @@
+"""Reading and writing of artifacts: bytes to arrays and tables, and back."""
