@@ -1,0 +1,280 @@
+"""Tables in files: Parquet between stages; CSV, JSON and text for people and other tools.
+
+Reading accepts Parquet, Arrow, CSV, JSON lines and a JSON array of objects. Writing chooses the
+format by `--format`, else by the suffix of the output; a pipe gets Parquet, a terminal text.
+"""
+
+import io
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+
+from nncli.errors import ArtifactError, UsageError, closest
+from nncli.formats.entry import KEY, Entry
+from nncli.formats.output import STANDARD, Output, failure, open_output
+from nncli.formats.sources import Source, open_source
+from nncli.formats.table_sinks import Sink, open_sink
+
+FORMATS = ("auto", "parquet", "csv", "jsonl", "json", "table", "markdown")
+SUFFIXES = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".txt": "table",
+    ".md": "markdown",
+}
+READABLE = "a table (Parquet, Arrow, CSV, JSON lines or a JSON array)"
+END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that has been read.
+
+    Attributes:
+        name: The file as given.
+        data: Its columns.
+        entry: What it says of itself, `None` for a foreign file.
+        digest: The SHA-256 of the file.
+    """
+
+    name: str
+    data: pa.Table
+    entry: Entry | None
+    digest: str
+
+
+def read_table(source: str | Source, columns: Sequence[str] | None = None) -> Table:
+    """Read a table.
+
+    Args:
+        source: The name as given (`-` for standard input), or a source that is already open.
+        columns: Only these columns, which must be there; all by default.
+
+    Returns:
+        The table.
+
+    Raises:
+        ArtifactError: It is no table, cut short, damaged, or lacks a column.
+    """
+    with open_source(source) if isinstance(source, str) else source as opened:
+        read = _READERS.get(opened.format)
+        if read is None:
+            raise opened.expected(READABLE)
+        try:
+            data = read(opened)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ArtifactError(
+                f"`{opened.name}` is a damaged table: {reason}",
+                hint="did the command or the copy that made it fail?",
+            ) from error
+        for column in columns or ():
+            demand_column(data, column, source=opened.name)
+        text = (data.schema.metadata or {}).get(KEY.encode())
+        entry = Entry.from_json(text.decode(), source=opened.name) if text else None
+        return Table(opened.name, data.select(columns) if columns else data, entry, opened.digest)
+
+
+def demand_column(data: pa.Table, column: str, *, source: str) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        ArtifactError: It does; the message names close ones.
+    """
+    if column not in data.column_names:
+        raise ArtifactError(
+            f"`{source}` has no column `{column}`; {closest(column, data.column_names)}"
+        )
+
+
+def _read_parquet(source: Source) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    # through a buffer of its own: pyarrow would close the file it is given
+    return pq.read_table(pa.PythonFile(source.file, mode="r"))
+
+
+def _read_arrow_file(source: Source) -> pa.Table:
+    with pa.ipc.open_file(source.file) as reader:
+        return reader.read_all()
+
+
+def _read_arrow_stream(source: Source) -> pa.Table:
+    # pyarrow takes a stream cut between two batches for a whole one, so its end is demanded
+    source.file.seek(-len(END_OF_STREAM), io.SEEK_END)
+    ending = source.file.read()
+    source.file.seek(0)
+    if ending != END_OF_STREAM:
+        raise ValueError("the Arrow stream has no end marker: it was cut short")
+    with pa.ipc.open_stream(source.file) as reader:
+        return reader.read_all()
+
+
+def _read_csv(source: Source) -> pa.Table:
+    from pyarrow import csv
+
+    first = source.file.readline().decode("utf-8-sig")
+    source.file.seek(0)
+    delimiter = max(",;\t", key=first.count)
+    return csv.read_csv(source.file, parse_options=csv.ParseOptions(delimiter=delimiter))
+
+
+def _read_jsonl(source: Source) -> pa.Table:
+    from pyarrow import json as arrow_json
+
+    return arrow_json.read_json(source.file)
+
+
+def _read_json(source: Source) -> pa.Table:
+    rows = json.load(source.file)
+    if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
+        raise ValueError("JSON is read as a table only if it is an array of objects")
+    return pa.Table.from_pylist(rows)
+
+
+_READERS = {
+    "parquet": _read_parquet,
+    "arrow-file": _read_arrow_file,
+    "arrow-stream": _read_arrow_stream,
+    "csv": _read_csv,
+    "jsonl": _read_jsonl,
+    "json": _read_json,
+}
+
+
+def choose_format(target: str, wanted: str) -> str:
+    """Settle the format of a table output.
+
+    Args:
+        target: The path, or `-`.
+        wanted: One of `FORMATS`; `auto` goes by the suffix, a terminal, or a pipe.
+
+    Returns:
+        A concrete format.
+
+    Raises:
+        UsageError: The suffix says one thing and `--format` another.
+    """
+    suffix = "" if target == STANDARD else Path(target).suffix.lower()
+    named = SUFFIXES.get(suffix)
+    if wanted == "auto":
+        if target == STANDARD:
+            return "table" if sys.stdout.isatty() else "parquet"
+        return named or "parquet"
+    if named and named != wanted:
+        raise UsageError(
+            f"`{target}` ends in `{suffix}`, but `--format {wanted}` was asked for",
+            hint="leave out `--format`, or change the suffix",
+        )
+    return wanted
+
+
+class TableWriter:
+    """Writes a table piece by piece; a context manager that commits on success."""
+
+    def __init__(self, output: Output, sink: Sink) -> None:
+        self._output = output
+        self._sink = sink
+
+    def __enter__(self) -> "TableWriter":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is None:
+                self._sink.close()
+                self._output.commit()
+        except BaseException:
+            self._output.discard()
+            raise
+        finally:
+            if error is not None:
+                self._output.discard()
+
+    def write(self, data: pa.Table) -> None:
+        """Write the next rows.
+
+        Raises:
+            ArtifactError: They could not be written.
+        """
+        try:
+            self._sink.write(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise failure(self._output.target, error) from error
+
+
+def create_table(
+    target: str,
+    schema: pa.Schema,
+    entry: Entry,
+    *,
+    format: str = "auto",
+    overwrite: bool = False,
+) -> TableWriter:
+    """Begin a table whose rows come later.
+
+    Args:
+        target: A path, or `-` for standard output.
+        schema: Names and types of the columns.
+        entry: The metadata entry (kept by Parquet alone; text formats have no place for it).
+        format: One of `FORMATS`.
+        overwrite: Replace a file that nncli did not write.
+
+    Returns:
+        A context manager; the file appears when it is left without an error.
+
+    Raises:
+        ArtifactError: The output cannot be written.
+        UsageError: Suffix and format contradict each other.
+    """
+    form = choose_format(target, format)
+    output = open_output(target, overwrite=overwrite, binary=form == "parquet")
+    try:
+        return TableWriter(output, open_sink(form, output, schema, entry))
+    except BaseException:
+        output.discard()
+        raise
+
+
+def write_table(
+    target: str,
+    data: pa.Table,
+    entry: Entry,
+    *,
+    format: str = "auto",
+    overwrite: bool = False,
+) -> None:
+    """Write a whole table; see `create_table`."""
+    with create_table(target, data.schema, entry, format=format, overwrite=overwrite) as writer:
+        writer.write(data)
+
+
+def from_rows(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """A table of row dictionaries; a column that a row lacks is null.
+
+    Args:
+        rows: The rows.
+        schema: Names and types of the columns, in order.
+
+    Returns:
+        The table.
+    """
+    listed = list(rows)
+    columns = {name: [row.get(name) for row in listed] for name in schema.names}
+    return pa.table(columns, schema=schema)
