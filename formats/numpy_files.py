@@ -65,6 +65,7 @@ class NumpyFile(TensorFile):
             raise ArtifactError(f"`{self.name}` is cut short: {missing:,} bytes missing")
 
     def rows(self, name: str, start: int, stop: int) -> Array:
+        """Rows `start` to `stop` of one array, as a fresh array."""
         if self._archive is not None:
             return np.array(self._unpacked(name)[start:stop])
         shape = self.specs[name].shape

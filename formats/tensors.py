@@ -111,6 +111,7 @@ class _Safetensors(TensorFile):
         self._offsets = header.offsets
 
     def rows(self, name: str, start: int, stop: int) -> Array:
+        """Rows `start` to `stop` of one tensor, as a fresh array."""
         shape = self.specs[name].shape
         stop = min(stop, shape[0])
         return self._load(name, start, (max(stop - start, 0), *shape[1:]))

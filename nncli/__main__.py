@@ -1,0 +1,5 @@
+"""`python -m nncli` is the same as `nncli`."""
+
+from nncli.cli import main
+
+main()

@@ -1,0 +1,378 @@
+"""The options that commands share, each defined once, and what goes with them.
+
+Importing this module must stay as cheap as importing click: every command's `--help` pays for it.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from nncli import __version__
+from nncli.errors import NncliWarning, UsageError, closest
+
+if TYPE_CHECKING:
+    from nncli.formats.entry import Entry
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+# options that cannot change what an artifact says, and so are not recorded in it
+UNRECORDED = {"output", "overwrite", "quiet", "verbose", "jobs", "threads", "table_format", "help"}
+
+
+class Command(click.Command):
+    """A subcommand: a click command with the options that every one of them has."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        settings.setdefault("context_settings", {"max_content_width": 100})
+        settings["context_settings"].setdefault("help_option_names", ["-h", "--help"])
+        super().__init__(*args, **settings)
+        self.params += [_quiet(), _verbose()]
+
+
+def _quiet() -> click.Option:
+    def silence(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            import warnings
+
+            ctx.meta["nncli.quiet"] = True
+            warnings.simplefilter("ignore", NncliWarning)
+
+    help_text = "No warnings and no progress on standard error."
+    return click.Option(
+        ["-q", "--quiet"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=silence,
+        help=help_text,
+    )
+
+
+def _verbose() -> click.Option:
+    def speak(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        if value:
+            import warnings
+
+            warnings.simplefilter("default")
+
+    return click.Option(
+        ["-v", "--verbose"],
+        is_flag=True,
+        expose_value=False,
+        callback=speak,
+        help="Show the warnings of the libraries underneath too.",
+    )
+
+
+class Artifact(click.ParamType[str]):
+    """An input: a path or `-`. Whether it is there is for whoever opens it to say."""
+
+    name = "file"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the shell's own file names."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+class Folder(Artifact):
+    """An output folder."""
+
+    name = "folder"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the shell's own folder names."""
+        return [CompletionItem(incomplete, type="dir")]
+
+
+class Choice(click.ParamType[str]):
+    """One of a few names, with a did-you-mean.
+
+    Args:
+        names: The names, or `module:NAME` of a mapping or sequence of them, imported only when a
+            value is checked or completed, so that help does not pay for it.
+        metavar: How the help calls a value when the names are imported late.
+    """
+
+    name = "choice"
+
+    def __init__(self, names: Sequence[str] | str, metavar: str = "NAME") -> None:
+        self._names = names
+        self._metavar = metavar
+
+    def names(self) -> list[str]:
+        """The names there are."""
+        if not isinstance(self._names, str):
+            return list(self._names)
+        module, name = self._names.split(":")
+        return list(getattr(import_module(module), name))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """The names as the help shows them."""
+        return self._metavar if isinstance(self._names, str) else f"[{'|'.join(self._names)}]"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Accept a known name, or say which was probably meant."""
+        known = self.names()
+        if value not in known:
+            self.fail(f"`{value}` is not known; {closest(value, known)}", param, ctx)
+        return value
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the names."""
+        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+
+
+class LayerGlob(click.ParamType[str]):
+    """A glob over layer names; completes to the layers of the file already on the line."""
+
+    name = "glob"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Offer the layer names of the first file on the line (click hides it among the rest)."""
+        from nncli.formats.completing import tensor_names
+
+        given = [word for value in ctx.params.values() for word in _words(value)]
+        names = tensor_names([*given, *ctx.args])
+        return [CompletionItem(name, help=h) for name, h in names if name.startswith(incomplete)]
+
+
+def _words(value: object) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    return [one for one in value if isinstance(one, str)] if isinstance(value, tuple) else []
+
+
+def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:
+    """Limit the libraries before they are imported, and torch also after."""
+    if value is not None:
+        for name in THREAD_VARIABLES:
+            os.environ[name] = str(value)
+        if "torch" in sys.modules:
+            import torch
+
+            torch.set_num_threads(value)
+    return value
+
+
+artifact = Artifact()
+folder = Folder()
+
+data = click.option(
+    "--data",
+    default="digits",
+    show_default=True,
+    metavar="SPEC",
+    help="Dataset: `digits`, a file (artifact, .npz, Parquet, CSV), a folder, or `hf:NAME`.",
+)
+split = click.option(
+    "--split",
+    type=Choice(["train", "test", "all"]),
+    default="all",
+    show_default=True,
+    help="Part of the dataset, the same for everybody.",
+)
+limit = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N examples."
+)
+layers = click.option(
+    "--layer",
+    "layers",
+    type=LayerGlob(),
+    multiple=True,
+    metavar="GLOB",
+    help="Layers by name, such as 'block.*' (repeatable).",
+)
+seed = click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all chance."
+)
+device = click.option(
+    "--device",
+    type=Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    envvar="NNCLI_DEVICE",
+    help="Where networks run.",
+)
+dtype = click.option(
+    "--dtype",
+    type=Choice(["float32", "float16", "bfloat16", "float64"]),
+    default="float32",
+    show_default=True,
+    help="Type of the numbers written.",
+)
+batch_size = click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Examples per forward pass.  [default: chosen by size]",
+)
+jobs = click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Work on N things side by side."
+)
+threads = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    is_eager=True,
+    callback=_set_threads,
+    help="Threads of the linear algebra.  [default: all cores]",
+)
+output = click.option(
+    "-o",
+    "--output",
+    type=artifact,
+    default="-",
+    metavar="FILE",
+    help="Where to write.  [default: standard output]",
+)
+table_format = click.option(
+    "-f",
+    "--format",
+    "table_format",
+    type=Choice(["auto", "parquet", "csv", "jsonl", "json", "table", "markdown"]),
+    default="auto",
+    show_default=True,
+    help="Format of the table; auto goes by the suffix, a terminal (text) or a pipe (Parquet).",
+)
+overwrite = click.option(
+    "--overwrite", is_flag=True, help="Replace an existing file even if nncli did not write it."
+)
+arch = click.option(
+    "--arch",
+    metavar="SPEC",
+    help="Architecture: `mlp:64-128-10`, `cnn:...`, `transformer:...`, `rnn:...`, `file.py:Name`.",
+)
+
+
+def metric(names: str, default: str) -> Callable[[F], F]:
+    """The option `--metric`, repeatable, over a registry given as `module:NAME`."""
+    return click.option(
+        "--metric",
+        "metrics",
+        type=Choice(names),
+        multiple=True,
+        default=(default,),
+        show_default=True,
+        help="What to compute (repeatable); see --list-metrics.",
+    )
+
+
+def entry(
+    kind: str, *, schema: int = 1, inputs: Iterable[Any] = (), seed: int | None = None, **facts: Any
+) -> "Entry":
+    """The metadata entry of an artifact that the running command makes.
+
+    Args:
+        kind: What the artifact is.
+        schema: Version of the layout of that kind.
+        inputs: What it was made from: objects with a `name`, a `digest` and an `entry`.
+        seed: The seed, if chance was involved.
+        facts: What readers of the kind need; JSON values.
+
+    Returns:
+        The entry, without anything that differs between equal runs.
+    """
+    from nncli.formats.entry import Entry
+
+    return Entry(
+        kind=kind,
+        schema=schema,
+        command=tuple(command_line(click.get_current_context())),
+        version=__version__,
+        inputs=tuple(_input(one) for one in inputs),
+        seed=seed,
+        facts=facts,
+    )
+
+
+def _input(one: Any) -> dict[str, Any]:
+    found = {"name": portable(one.name), "digest": one.digest}
+    parent = getattr(one, "entry", None)
+    return {**found, "entry": parent.as_parent()} if parent is not None else found
+
+
+def portable(name: str) -> str:
+    """A name as artifacts record it: pipes are `-`, absolute paths lose their folders."""
+    if name.startswith(("/dev/fd/", "/proc/self/fd/", "/dev/stdin")):
+        return "-"
+    return Path(name).name if Path(name).is_absolute() else name
+
+
+def command_line(ctx: click.Context) -> list[str]:
+    """The arguments that were given, in the order of the help, less those that change nothing."""
+    words = [str(ctx.info_name)]
+    for param in ctx.command.params:
+        source = ctx.get_parameter_source(param.name or "")
+        given = source in (
+            click.core.ParameterSource.COMMANDLINE,
+            click.core.ParameterSource.ENVIRONMENT,
+        )
+        if not given or param.name in UNRECORDED or not param.expose_value:
+            continue
+        value = ctx.params.get(param.name or "")
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(param, click.Option):
+            flag = max(param.opts, key=len)
+            off = max(param.secondary_opts, key=len) if param.secondary_opts else flag
+            for one in values:
+                words += [flag if one else off] if param.is_flag else [flag, portable(str(one))]
+        else:
+            words += [portable(str(one)) for one in values if one is not None]
+    return words
+
+
+def progress(
+    iterable: Iterable[T], *, label: str, total: int | None = None, unit: str = "it"
+) -> Iterable[T]:
+    """Show how far long work is, on standard error and only if that is a terminal.
+
+    Args:
+        iterable: The work.
+        label: What is going on.
+        total: How many items there are.
+        unit: What an item is.
+
+    Returns:
+        The same items.
+    """
+    context = click.get_current_context(silent=True)
+    quiet = context is not None and context.meta.get("nncli.quiet", False)
+    if quiet or os.environ.get("NNCLI_NO_PROGRESS") or not sys.stderr.isatty():
+        return iterable
+    from tqdm import tqdm
+
+    shown: Iterable[T] = tqdm(iterable, desc=label, total=total, unit=unit, leave=False)
+    return shown
+
+
+def demand_one_stdin(*names: str) -> None:
+    """Refuse `-` for more than one input.
+
+    Raises:
+        UsageError: Two inputs want standard input.
+    """
+    if sum(name == "-" for name in names) > 1:
+        raise UsageError(
+            "only one input can be standard input", hint="use files, or `<(command)` for the other"
+        )
