@@ -8,6 +8,7 @@ The entry of each input is carried along, less its facts, so an artifact knows i
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,9 +52,12 @@ class Entry:
         }
 
     def to_json(self) -> str:
-        """The entry as compact JSON with sorted keys: equal entries give equal text."""
+        """The entry as compact JSON with sorted keys: equal entries give equal text.
+
+        JSON has no infinity and no NaN: where a fact is not finite, it is null.
+        """
         return json.dumps(
-            self.to_dict(),
+            finite(self.to_dict()),
             sort_keys=True,
             separators=(",", ":"),
             ensure_ascii=False,
@@ -73,16 +77,17 @@ class Entry:
         """
         try:
             raw = json.loads(text)
+            seed = raw.get("seed")
             return cls(
                 kind=str(raw["kind"]),
                 schema=int(raw["schema"]),
                 command=tuple(str(word) for word in raw.get("command", ())),
                 version=str(raw.get("version", "")),
                 inputs=tuple(dict(one) for one in raw.get("inputs", ())),
-                seed=raw.get("seed"),
+                seed=None if seed is None else int(seed),
                 facts=dict(raw.get("facts", {})),
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ArtifactError(
                 f"the `{KEY}` metadata entry of `{source}` is not one of ours: {error}",
                 hint="was the file edited by hand? make it again",
@@ -93,19 +98,43 @@ class Entry:
         return {key: value for key, value in self.to_dict().items() if key != "facts"}
 
 
-def demand_kind(entry: Entry | None, kind: str, *, source: str) -> None:
+def finite(value: Any) -> Any:
+    """A JSON value in which numbers that JSON cannot hold are null.
+
+    Args:
+        value: Dictionaries, lists and scalars.
+
+    Returns:
+        The same, with null for NaN and the infinities.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    return [finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def demand_kind(entry: Entry | None, kind: str, *, source: str, schema: int = 1) -> None:
     """Refuse an artifact of another kind; a foreign file, which says nothing, is let through.
 
     Args:
         entry: The entry of the file, `None` for a foreign one.
         kind: The kind that is wanted.
         source: The file, for the error.
+        schema: The newest layout of that kind that the caller can read.
 
     Raises:
-        ArtifactError: The file says that it is something else.
+        ArtifactError: The file says that it is something else, or of a later layout.
     """
-    if entry is not None and entry.kind != kind:
+    if entry is None:
+        return
+    if entry.kind != kind:
         raise ArtifactError(
             f"`{source}` holds {entry.kind}, expected {kind}",
             hint=f"`nncli show {source}` says what it is and how it was made",
+        )
+    if entry.schema > schema:
+        raise ArtifactError(
+            f"`{source}` holds {kind} of layout {entry.schema}, this nncli reads up to {schema}",
+            hint=f"nncli {entry.version} wrote it: bring this one up to date",
         )

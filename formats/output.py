@@ -9,13 +9,18 @@ import os
 import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from nncli.errors import ArtifactError
+from nncli.errors import ArtifactError, UsageError
+from nncli.formats.entry import KEY
 
 STANDARD = "-"
+STREAMS = (STANDARD, "/dev/stdout")
+TABLE_SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt", ".md")
+TENSOR_SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth", ".bin", ".h5")
 
 
 class Output:
@@ -58,22 +63,24 @@ class Output:
             if self._temporary is not None:
                 self.file.close()
                 self._temporary.replace(self.target)
-            elif self.target != STANDARD:
-                self.file.close()
+                self._temporary = None
         except OSError as error:
-            self.discard()
             raise failure(self.target, error) from error
+        finally:
+            self.discard()
 
     def discard(self) -> None:
-        """Give up: whatever was at the target before is still there."""
-        if self._temporary is not None:
+        """Give up what is not committed: whatever was at the target before is still there."""
+        if self.target == STANDARD:
+            return
+        try:
             # close flushes, which can fail once more on a full disk: the file goes either way
-            try:
+            with suppress(OSError):
                 self.file.close()
-            except OSError:
-                pass
-            finally:
+        finally:
+            if self._temporary is not None:
                 self._temporary.unlink(missing_ok=True)
+                self._temporary = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data`.
@@ -81,16 +88,43 @@ class Output:
         Raises:
             ArtifactError: It could not be written.
         """
+        view = memoryview(data).cast("B")
         try:
-            self.file.write(data)
-        except BrokenPipeError:
-            raise
+            while len(view):  # an unbuffered standard output may take less than it is given
+                view = view[self.file.write(view) or 0 :]
         except OSError as error:
             raise failure(self.target, error) from error
 
 
+def demand_suffix(target: str, what: str, *, others: tuple[str, ...]) -> None:
+    """Refuse an output whose name promises something else than it would hold.
+
+    Args:
+        target: The path, or `-`.
+        what: What it would hold, with its article.
+        others: Suffixes that promise something else.
+
+    Raises:
+        UsageError: The target has one of them.
+    """
+    suffix = Path(target).suffix.lower()
+    if suffix in others:
+        raise UsageError(
+            f"`{target}` ends in `{suffix}`, but {what} is to be written",
+            hint="tensors go into `.safetensors`, tables into `.parquet`, `.csv`, `.json`, ...",
+        )
+
+
 def failure(target: str, error: OSError) -> Exception:
-    """The error to raise for a write that failed; a closed pipe stays what it is."""
+    """The error to raise for a write that failed; a closed pipe stays what it is.
+
+    Args:
+        target: The path, or `-`.
+        error: What the operating system says.
+
+    Returns:
+        The error, for the caller to raise.
+    """
     if isinstance(error, BrokenPipeError):
         return error
     place = "standard output" if target == STANDARD else f"`{target}`"
@@ -111,37 +145,53 @@ def open_output(target: str, *, overwrite: bool = False, binary: bool = True) ->
     Raises:
         ArtifactError: The place cannot be written, holds somebody else's file, or is a terminal.
     """
-    if target == STANDARD:
-        if binary and sys.stdout.isatty():
-            raise ArtifactError(
-                "refusing to write a binary artifact to a terminal",
-                hint="use `-o FILE`, redirect with `>`, or pipe it into another command",
-            )
-        return Output(target, sys.stdout.buffer, temporary=None)
+    if target in STREAMS:
+        return _standard_output(binary)
     path = Path(target)
-    if path.is_dir():
-        raise ArtifactError(f"`{target}` is a folder", hint="name a file inside it")
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        return _in_place(target)
-    if not overwrite:
-        _refuse_foreign(path)
     try:
-        # a link stays a link: what it points to is replaced
-        place = path.resolve() if path.is_symlink() else path
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+        if path.is_dir():
+            raise ArtifactError(f"`{target}` is a folder", hint="name a file inside it")
+        if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+            return _in_place(target, binary)
+        if not overwrite:
+            _refuse_foreign(path)
+        return _beside(path)
     except OSError as error:
-        hint = None if path.parent.is_dir() else f"make the folder first: `mkdir -p {path.parent}`"
+        parent = path.parent
+        hint = None if parent.is_dir() else f"make the folder first: `mkdir -p {parent}`"
         reason = (error.strerror or str(error)).lower()
         raise ArtifactError(f"cannot write `{target}`: {reason}", hint=hint) from error
+
+
+def _standard_output(binary: bool) -> Output:
+    if sys.stdout is None:
+        raise ArtifactError("standard output is closed", hint="use `-o FILE`")
+    if binary and sys.stdout.isatty():
+        raise _terminal()
+    return Output(STANDARD, sys.stdout.buffer, temporary=None)
+
+
+def _in_place(target: str, binary: bool) -> Output:
+    file = Path(target).open("wb")  # noqa: SIM115 -- the output closes it
+    if binary and file.isatty():
+        file.close()
+        raise _terminal()
+    return Output(target, file, temporary=None)
+
+
+def _terminal() -> ArtifactError:
+    return ArtifactError(
+        "refusing to write a binary artifact to a terminal",
+        hint="use `-o FILE`, redirect with `>`, or pipe it into another command",
+    )
+
+
+def _beside(path: Path) -> Output:
+    """A file beside its target; a link stays a link, and what it points to is replaced."""
+    place = path.resolve() if path.is_symlink() else path
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name[:40]}.")
     os.fchmod(handle, 0o666 & ~_umask())
     return Output(str(place), os.fdopen(handle, "w+b"), temporary=Path(name))
-
-
-def _in_place(target: str) -> Output:
-    try:
-        return Output(target, Path(target).open("wb"), temporary=None)
-    except OSError as error:
-        raise failure(target, error) from error
 
 
 def _umask() -> int:
@@ -152,13 +202,11 @@ def _umask() -> int:
 
 def _refuse_foreign(path: Path) -> None:
     """Refuse to replace a file that nncli did not write (an empty one is nobody's loss)."""
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return
-    if size and not written_by_nncli(path):
+    if path.exists() and path.stat().st_size and not written_by_nncli(path):
+        text = path.suffix.lower() in TABLE_SUFFIXES[1:]
+        reason = "has no room to say that nncli wrote it" if text else "was not written by nncli"
         raise ArtifactError(
-            f"`{path}` exists and was not written by nncli",
+            f"`{path}` exists and {reason}",
             hint="choose another name, or replace it with `--overwrite`",
         )
 
@@ -167,20 +215,20 @@ def written_by_nncli(path: Path) -> bool:
     """Whether a file carries our metadata entry (or, for pictures, our name as its software)."""
     from nncli.formats.sources import open_source
 
-    with open_source(str(path)) as source:
-        try:
+    try:
+        with open_source(str(path.absolute())) as source:
             if source.format == "safetensors":
                 from nncli.formats.safetensors_header import read_header
 
-                return "nncli" in read_header(source).metadata
+                return KEY in read_header(source).metadata
             if source.format == "parquet":
                 import pyarrow.parquet as pq
 
-                return b"nncli" in (pq.read_metadata(source.file).metadata or {})
-        except Exception:  # whatever cannot be read was not written by us
-            return False
-        source.file.seek(0)
-        return b"Software\0nncli" in source.file.read(4096) or b"nncli" in _marks(source.file)
+                return KEY.encode() in (pq.read_metadata(source.file).metadata or {})
+            source.file.seek(0)
+            return b"Software\0nncli" in source.file.read(4096) or b"nncli" in _marks(source.file)
+    except Exception:  # whatever cannot be read was not written by us
+        return False
 
 
 def _marks(file: BinaryIO) -> bytes:

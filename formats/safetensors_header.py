@@ -15,28 +15,34 @@ from typing import Any
 from nncli.errors import ArtifactError
 from nncli.formats.sources import HEADER_LIMIT, Source
 
-ITEM_BYTES = {
-    "BOOL": 1,
-    "U8": 1,
-    "I8": 1,
-    "F8_E5M2": 1,
-    "F8_E4M3": 1,
-    "I16": 2,
-    "U16": 2,
-    "F16": 2,
-    "BF16": 2,
-    "I32": 4,
-    "U32": 4,
-    "F32": 4,
-    "C64": 8,
-    "F64": 8,
-    "I64": 8,
-    "U64": 8,
+# bits of one number, in the order of the official library, which writes the last type first
+BITS = {
+    "BOOL": 8,
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
 }
-
-# the order in which the official writer sorts tensors: largest alignment first
-RANK = ["BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "I16", "U16", "F16", "BF16"]
-RANK += ["I32", "U32", "F32", "C64", "F64", "I64", "U64"]
+RANK = list(BITS)
+MOST_ITEMS = 2**60  # what an array can address, also where another of its dimensions is 0
+MOST_DIMENSIONS = 64  # what NumPy can count
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,7 @@ class TensorSpec:
     @property
     def size(self) -> int:
         """Bytes of the tensor (0 for text, which only .npz holds)."""
-        return ITEM_BYTES.get(self.dtype, 0) * math.prod(self.shape)
+        return BITS.get(self.dtype, 0) * math.prod(self.shape) // 8
 
 
 @dataclass(frozen=True)
@@ -86,16 +92,17 @@ def read_header(source: Source) -> Header:
             source, f"its header claims {length:,} bytes, {max(source.size - 8, 0):,} are there"
         )
     try:
-        raw = json.loads(source.file.read(length), object_pairs_hook=_without_repeats)
+        text = source.file.read(length).decode("utf-8")
+        raw = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise _broken(source, f"its header is no JSON ({error})") from error
     if not isinstance(raw, dict):
         raise _broken(source, "its header is no JSON object")
     metadata = raw.pop("__metadata__", {})
-    if not isinstance(metadata, dict):
-        raise _broken(source, "its metadata is no JSON object")
+    if not (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
+        raise _broken(source, "its metadata is no JSON object of strings")
     tensors = {name: _tensor(source, name, one) for name, one in raw.items()}
-    return _placed(source, 8 + length, tensors, {k: str(v) for k, v in metadata.items()})
+    return _placed(source, 8 + length, tensors, metadata)
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -110,12 +117,16 @@ def _tensor(source: Source, name: str, raw: Any) -> tuple[TensorSpec, int, int]:
         spec = TensorSpec(raw["dtype"], tuple(raw["shape"]))
         begin, end = raw["data_offsets"]
     except (TypeError, KeyError, ValueError) as error:
-        raise _broken(source, f"the header entry of `{name}` lacks {error}") from error
-    if spec.dtype not in ITEM_BYTES:
+        wanted = "`dtype`, `shape` and two `data_offsets`"
+        raise _broken(source, f"its header does not give `{name}` {wanted}") from error
+    if not isinstance(spec.dtype, str) or spec.dtype not in BITS:
         raise _broken(source, f"`{name}` has the unknown type `{spec.dtype}`")
     numbers = (*spec.shape, begin, end)
     if not all(type(one) is int and one >= 0 for one in numbers):
         raise _broken(source, f"`{name}` has a shape or place that is no whole number")
+    addressed = math.prod(one or 1 for one in spec.shape)
+    if len(spec.shape) > MOST_DIMENSIONS or addressed > MOST_ITEMS:
+        raise _broken(source, f"`{name}` has a shape that no array can have")
     if end - begin != spec.size:
         raise _broken(
             source, f"`{name}` needs {spec.size:,} bytes and its header gives it {end - begin:,}"

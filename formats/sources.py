@@ -5,10 +5,10 @@ or at random, so they are spooled to an unlinked temporary file first; from ther
 a seekable file.
 """
 
+import errno
 import hashlib
-import io
 import os
-import shutil
+import re
 import stat
 import sys
 import tempfile
@@ -68,7 +68,15 @@ UNPACKING = {
     "zstd": "unpack it first: `zstdcat FILE | nncli ... -`",
     "hdf5": "convert it to .npz or safetensors first",
     "gguf": "convert it first, with the `gguf_file=` of transformers' `from_pretrained`",
+    "pickle": "a pickle runs code when it is read, so none is: save it as safetensors or .npz",
+    "torch": "a checkpoint goes through `nncli capture` or `nncli predict` first",
+    "onnx": "a network goes through `nncli capture` or `nncli predict` first",
 }
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# one cell of a CSV file that has a single column: a number, a quoted text, or nothing
+LONE_CELL = re.compile(
+    r"""\s*(?:"[^"]*"|[-+]?[\d.]+(?:e[-+]?\d+)?|[-+]?inf|nan|null|true|false)?\s*""", re.I
+)
 
 
 class Source:
@@ -150,8 +158,8 @@ class Source:
             return self.emptiness()
         if self.format == "text":
             self.file.seek(0)
-            start = self.file.read(40).decode("utf-8", "replace").splitlines()[0]
-            found = f"text starting `{start}`"
+            words = self.file.read(200).decode("utf-8-sig", "replace").split()
+            found = f"text starting `{' '.join(words)[:40]}`"
         hint = hint or UNPACKING.get(self.format)
         return ArtifactError(f"`{self.name}` is {found}, expected {wanted}", hint=hint)
 
@@ -189,52 +197,69 @@ def open_source(name: str) -> Source:
             return Source(name, None, path=path, folder=path)
         file = path.open("rb")
     except FileNotFoundError:
-        raise ArtifactError(
-            f"there is no file `{name}`", hint=nearby(path) or "check the path"
-        ) from None
+        raise ArtifactError(f"there is no file `{name}`", hint=nearby(path)) from None
     except OSError as error:
-        raise ArtifactError(f"cannot read `{name}`: {_reason(error)}") from error
+        raise unreadable(name, error) from error
     if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         return Source(name, file, path=path)
     with file:
+        _refuse_terminal(name, file)
         return Source(name, _spool(file, name), path=None)
+
+
+def unreadable(name: str, error: OSError) -> ArtifactError:
+    """The error for a file that is there and cannot be read.
+
+    Args:
+        name: The file as given.
+        error: What the operating system says.
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    return ArtifactError(f"cannot read `{name}`: {(error.strerror or str(error)).lower()}")
 
 
 def _standard_input() -> Source:
     stream = sys.stdin
     if stream is None or stream.closed:
         raise ArtifactError("standard input is closed", hint="pipe something in, or name a file")
-    if stream.isatty():
-        raise UsageError(
-            "`-` reads standard input, which is a terminal",
-            hint="pipe something in, or name a file",
-        )
     binary = stream.buffer
+    _refuse_terminal("-", binary)
     try:
         if stat.S_ISREG(os.fstat(binary.fileno()).st_mode) and binary.tell() == 0:
             return Source("-", os.fdopen(os.dup(binary.fileno()), "rb"), path=None)
-    except (OSError, io.UnsupportedOperation):
+    except OSError:
         pass  # no file descriptor of its own, as under a test runner: spool it
     return Source("-", _spool(binary, "-"), path=None)
 
 
+def _refuse_terminal(name: str, file: BinaryIO) -> None:
+    if file.isatty():
+        raise UsageError(
+            f"`{name}` would be read from a terminal", hint="pipe something in, or name a file"
+        )
+
+
 def _spool(stream: BinaryIO, name: str) -> BinaryIO:
     """Copy a stream into an unlinked temporary file, positioned at its start."""
-    spooled = tempfile.TemporaryFile()  # noqa: SIM115 -- the source closes it
     try:
-        shutil.copyfileobj(stream, spooled, SPOOL_CHUNK)
+        spooled = tempfile.TemporaryFile()  # noqa: SIM115 -- the source closes it
+        try:
+            while chunk := stream.read(SPOOL_CHUNK):
+                spooled.write(chunk)
+            spooled.seek(0)  # this flushes, which can fail too
+        except BaseException:
+            spooled.close()
+            raise
     except OSError as error:
-        spooled.close()
+        if error.errno not in NO_ROOM:
+            raise unreadable(name, error) from error
         raise ArtifactError(
-            f"cannot spool `{name}` to `{tempfile.gettempdir()}`: {_reason(error)}",
+            f"no room to spool `{name}` in `{tempfile.gettempdir()}`",
             hint="set TMPDIR to a folder with room",
         ) from error
-    spooled.seek(0)
     return spooled
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def nearby(path: Path) -> str | None:
@@ -244,7 +269,10 @@ def nearby(path: Path) -> str | None:
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder `{folder}` either"
-    near = get_close_matches(path.name, [one.name for one in folder.iterdir()], n=3)
+    try:
+        near = get_close_matches(path.name, os.listdir(folder), n=3)
+    except OSError:  # a folder that may be entered but not listed
+        return None
     if not near:
         return None
     return "did you mean " + ", ".join(f"`{folder / one}`" for one in near) + "?"
@@ -303,13 +331,18 @@ def _identify_text(head: bytes) -> str:
     except UnicodeDecodeError as error:
         if error.start < len(head) - 4:  # a character cut at the end of the head is no fault
             return "unknown"
-        text = head[: error.start].decode("utf-8")
+        text = head[: error.start].decode("utf-8", "ignore")
     if any(ord(one) < 32 and one not in "\t\r\n\f" for one in text):
         return "unknown"
-    first = text.lstrip()[:1]
-    if first == "[":
+    first, *others = text.lstrip().splitlines() or [""]
+    if first.startswith("["):
         return "json"
-    if first == "{":
-        line = text.lstrip().splitlines()[0].rstrip()
-        return "jsonl" if line.endswith("}") or len(line) > 400 else "json"
-    return "csv" if any(mark in text.splitlines()[0] for mark in ",;\t") else "text"
+    if first.startswith("{"):
+        return "jsonl" if first.rstrip().endswith("}") or len(first) > 400 else "json"
+    return "csv" if any(mark in first for mark in ",;\t") or _one_column(others) else "text"
+
+
+def _one_column(lines: list[str]) -> bool:
+    """Whether what follows a first line can be a column; a log or a list of names cannot."""
+    whole = lines[:-1] if len(lines) > 1 else lines  # the last one may be cut
+    return bool(whole) and all(LONE_CELL.fullmatch(line) for line in whole)

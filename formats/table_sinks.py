@@ -3,37 +3,52 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 import pyarrow as pa
 
-from nncli.formats.entry import KEY, Entry
+from nncli.formats.entry import KEY, Entry, finite
 from nncli.formats.output import STANDARD, Output
 
 
-class Sink(Protocol):
+class Sink:
     """Where the rows of a table go: one class per format."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
 
     def write(self, data: pa.Table) -> None:
         """Take the next rows."""
+        raise NotImplementedError
 
     def close(self) -> None:
         """Take notice that there are no more."""
 
+    def abandon(self) -> None:
+        """Take notice that the work failed: what is missing must stay missing."""
 
-class _ParquetSink:
+
+class _ParquetSink(Sink):
     def __init__(self, output: Output, schema: pa.Schema, entry: Entry) -> None:
         import pyarrow.parquet as pq
 
-        marked = schema.with_metadata({**(schema.metadata or {}), KEY: entry.to_json()})
-        self._schema = marked
-        self._writer = pq.ParquetWriter(_Unclosed(output), marked, compression="zstd")
+        super().__init__(output)
+        self._schema = schema.with_metadata({**(schema.metadata or {}), KEY: entry.to_json()})
+        self._stream = _Unclosed(output)
+        self._writer = pq.ParquetWriter(self._stream, self._schema, compression="zstd")
 
     def write(self, data: pa.Table) -> None:
         self._writer.write_table(data.cast(self._schema))
 
     def close(self) -> None:
+        self._writer.close()
+
+    def abandon(self) -> None:
+        # the writer would still put a footer under what it has when it is collected, and so make
+        # half a table on a pipe pass for a whole one
+        self._stream.output = None
         self._writer.close()
 
 
@@ -42,7 +57,7 @@ class _Unclosed(io.RawIOBase):
 
     def __init__(self, output: Output) -> None:
         super().__init__()
-        self._output = output
+        self.output: Output | None = output
         self._position = 0
 
     def writable(self) -> bool:
@@ -53,14 +68,15 @@ class _Unclosed(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
-        self._output.write(view)
+        if self.output is not None:
+            self.output.write(view)
         self._position += view.nbytes
         return view.nbytes
 
 
-class _CsvSink:
+class _CsvSink(Sink):
     def __init__(self, output: Output, schema: pa.Schema, entry: Entry) -> None:
-        self._output = output
+        super().__init__(output)
         self._rows([schema.names])
 
     def write(self, data: pa.Table) -> None:
@@ -72,46 +88,46 @@ class _CsvSink:
         writer.writerows([_cell(value) for value in row] for row in rows)
         self._output.write(text.getvalue().encode())
 
-    def close(self) -> None:
-        pass
-
 
 def _cell(value: object) -> object:
-    return json.dumps(value) if isinstance(value, list | dict) else value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    return _json(value) if isinstance(value, list | dict) else value
 
 
-class _JsonlSink:
+def _json(value: object) -> str:
+    """One line of JSON; it knows no NaN and no infinity, so they are null."""
+    return json.dumps(finite(value), default=str, ensure_ascii=False, allow_nan=False)
+
+
+class _JsonlSink(Sink):
     def __init__(self, output: Output, schema: pa.Schema, entry: Entry) -> None:
-        self._output = output
+        super().__init__(output)
 
     def write(self, data: pa.Table) -> None:
-        text = "".join(json.dumps(row, default=str) + "\n" for row in data.to_pylist())
-        self._output.write(text.encode())
-
-    def close(self) -> None:
-        pass
+        self._output.write("".join(_json(row) + "\n" for row in data.to_pylist()).encode())
 
 
-class _JsonSink:
+class _JsonSink(Sink):
     def __init__(self, output: Output, schema: pa.Schema, entry: Entry) -> None:
-        self._output = output
+        super().__init__(output)
         self._begun = False
 
     def write(self, data: pa.Table) -> None:
         for row in data.to_pylist():
             self._output.write(b",\n " if self._begun else b"[\n ")
-            self._output.write(json.dumps(row, default=str).encode())
+            self._output.write(_json(row).encode())
             self._begun = True
 
     def close(self) -> None:
         self._output.write(b"\n]\n" if self._begun else b"[]\n")
 
 
-class _TextSink:
+class _TextSink(Sink):
     """Aligned text needs every row before the first line; it is for people, so rows are few."""
 
     def __init__(self, output: Output, schema: pa.Schema, markdown: bool) -> None:
-        self._output = output
+        super().__init__(output)
         self._schema = schema
         self._markdown = markdown
         self._parts: list[pa.Table] = []

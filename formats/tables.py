@@ -6,6 +6,7 @@ format by `--format`, else by the suffix of the output; a pipe gets Parquet, a t
 
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nncli.errors import ArtifactError, UsageError, closest
 from nncli.formats.entry import KEY, Entry
-from nncli.formats.output import STANDARD, Output, failure, open_output
+from nncli.formats.output import STREAMS, TENSOR_SUFFIXES, Output, demand_suffix, open_output
 from nncli.formats.sources import Source, open_source
 from nncli.formats.table_sinks import Sink, open_sink
 
@@ -71,12 +73,13 @@ def read_table(source: str | Source, columns: Sequence[str] | None = None) -> Ta
             raise opened.expected(READABLE)
         try:
             data = read(opened)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            reason = str(error).splitlines()[0].rstrip(".")
+        except (pa.ArrowException, OSError, ValueError, OverflowError, RecursionError) as error:
+            reason = " ".join(str(error).split()).rstrip(".")
             raise ArtifactError(
                 f"`{opened.name}` is a damaged table: {reason}",
                 hint="did the command or the copy that made it fail?",
             ) from error
+        _refuse_repeats(data, source=opened.name)
         for column in columns or ():
             demand_column(data, column, source=opened.name)
         text = (data.schema.metadata or {}).get(KEY.encode())
@@ -94,6 +97,13 @@ def demand_column(data: pa.Table, column: str, *, source: str) -> None:
         raise ArtifactError(
             f"`{source}` has no column `{column}`; {closest(column, data.column_names)}"
         )
+
+
+def _refuse_repeats(data: pa.Table, *, source: str) -> None:
+    names = data.column_names
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ArtifactError(f"`{source}` has more than one column `{twice}`")
 
 
 def _read_parquet(source: Source) -> pa.Table:
@@ -122,10 +132,21 @@ def _read_arrow_stream(source: Source) -> pa.Table:
 def _read_csv(source: Source) -> pa.Table:
     from pyarrow import csv
 
-    first = source.file.readline().decode("utf-8-sig")
+    first = re.sub('"[^"]*"', "", source.file.readline().decode("utf-8-sig"))
     source.file.seek(0)
     delimiter = max(",;\t", key=first.count)
-    return csv.read_csv(source.file, parse_options=csv.ParseOptions(delimiter=delimiter))
+    parse = csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    return _empty_is_null(csv.read_csv(source.file, parse_options=parse))
+
+
+def _empty_is_null(data: pa.Table) -> pa.Table:
+    """CSV cannot tell an empty text from none; numbers have been read so already."""
+    for place, field in enumerate(data.schema):
+        if pa.types.is_string(field.type):
+            column = data.column(place)
+            kept = pc.if_else(pc.equal(column, ""), pa.scalar(None, field.type), column)
+            data = data.set_column(place, field, kept)
+    return data
 
 
 def _read_jsonl(source: Source) -> pa.Table:
@@ -138,7 +159,8 @@ def _read_json(source: Source) -> pa.Table:
     rows = json.load(source.file)
     if not (isinstance(rows, list) and all(isinstance(row, dict) for row in rows)):
         raise ValueError("JSON is read as a table only if it is an array of objects")
-    return pa.Table.from_pylist(rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
 _READERS = {
@@ -164,11 +186,13 @@ def choose_format(target: str, wanted: str) -> str:
     Raises:
         UsageError: The suffix says one thing and `--format` another.
     """
-    suffix = "" if target == STANDARD else Path(target).suffix.lower()
+    if wanted == "auto" and target in STREAMS:
+        terminal = sys.stdout is not None and sys.stdout.isatty()
+        return "table" if terminal else "parquet"
+    suffix = Path(target).suffix.lower()
+    demand_suffix(target, "a table", others=TENSOR_SUFFIXES)
     named = SUFFIXES.get(suffix)
     if wanted == "auto":
-        if target == STANDARD:
-            return "table" if sys.stdout.isatty() else "parquet"
         return named or "parquet"
     if named and named != wanted:
         raise UsageError(
@@ -198,12 +222,10 @@ class TableWriter:
             if error is None:
                 self._sink.close()
                 self._output.commit()
-        except BaseException:
-            self._output.discard()
-            raise
+            else:
+                self._sink.abandon()
         finally:
-            if error is not None:
-                self._output.discard()
+            self._output.discard()
 
     def write(self, data: pa.Table) -> None:
         """Write the next rows.
@@ -211,12 +233,7 @@ class TableWriter:
         Raises:
             ArtifactError: They could not be written.
         """
-        try:
-            self._sink.write(data)
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise failure(self._output.target, error) from error
+        self._sink.write(data)
 
 
 def create_table(

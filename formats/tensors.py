@@ -4,6 +4,7 @@ Reading goes through `pread` into fresh arrays, not through a memory map: the me
 the slices it holds, and a file that shrinks under us is an error, not a bus error.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -15,9 +16,16 @@ from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError
 from nncli.formats.entry import KEY, Entry
-from nncli.formats.output import Output, failure, open_output
+from nncli.formats.output import (
+    TABLE_SUFFIXES,
+    TENSOR_SUFFIXES,
+    Output,
+    demand_suffix,
+    failure,
+    open_output,
+)
 from nncli.formats.safetensors_header import Header, TensorSpec, read_header, write_header
-from nncli.formats.sources import Source, open_source
+from nncli.formats.sources import Source, open_source, unreadable
 
 Array = NDArray[Any]
 
@@ -38,6 +46,7 @@ NUMPY_OF = {
 }
 DTYPE_OF = {kind: name for name, kind in NUMPY_OF.items()}
 COPY_CHUNK = 1 << 22
+READ_CHUNK = 1 << 30  # a single call reads less than 2 GiB
 
 
 def spec_of(array: Array) -> TensorSpec:
@@ -93,15 +102,23 @@ class TensorFile:
 
     def read(self, name: str) -> Array:
         """The whole of one tensor; bfloat16 is widened, exactly, to float32."""
-        shape = self.specs[name].shape
-        return self.rows(name, 0, shape[0]) if shape else self._scalar(name)
+        return self._load(name, 0, self.specs[name].shape)
 
     def rows(self, name: str, start: int, stop: int) -> Array:
         """Rows `start` to `stop` of the first dimension of one tensor, as a fresh array."""
+        shape = self.specs[name].shape
+        start, stop, _ = slice(start, stop).indices(shape[0])
+        return self._load(name, start, (max(stop - start, 0), *shape[1:]))
+
+    def _load(self, name: str, start: int, shape: tuple[int, ...]) -> Array:
+        """An array of some shape that begins at row `start` of a tensor."""
         raise NotImplementedError
 
-    def _scalar(self, name: str) -> Array:
-        raise NotImplementedError
+    def _read_items(self, name: str, array: Array, first: int, start: int) -> None:
+        """Fill an array from row `start` on, where row 0 is at byte `first` of the file."""
+        shape = self.specs[name].shape
+        row = math.prod(shape[1:]) * array.itemsize
+        read_into(self._source, array, first + start * row)
 
 
 class _Safetensors(TensorFile):
@@ -109,15 +126,6 @@ class _Safetensors(TensorFile):
         super().__init__(source, header.metadata)
         self.specs = header.specs
         self._offsets = header.offsets
-
-    def rows(self, name: str, start: int, stop: int) -> Array:
-        """Rows `start` to `stop` of one tensor, as a fresh array."""
-        shape = self.specs[name].shape
-        stop = min(stop, shape[0])
-        return self._load(name, start, (max(stop - start, 0), *shape[1:]))
-
-    def _scalar(self, name: str) -> Array:
-        return self._load(name, 0, ())
 
     def _load(self, name: str, start: int, shape: tuple[int, ...]) -> Array:
         spec = self.specs[name]
@@ -128,11 +136,35 @@ class _Safetensors(TensorFile):
                 hint="cast it to float32 or float16 first",
             )
         array = np.empty(shape, narrow)
-        row = spec.size // spec.shape[0] if spec.shape and spec.shape[0] else spec.size
-        read_into(self._source, array, self._offsets[name] + start * row)
-        if spec.dtype == "BF16":
-            return (array.astype(np.uint32) << 16).view(np.float32)
-        return array
+        self._read_items(name, array, self._offsets[name], start)
+        return widened(array) if spec.dtype == "BF16" else array
+
+
+def widened(half: Array) -> Array:
+    """The float32 numbers of bfloat16 bits, exactly.
+
+    Args:
+        half: uint16, of any shape.
+
+    Returns:
+        float32 of the same shape.
+    """
+    wide = np.asarray(half, np.uint32)
+    return np.left_shift(wide, 16, out=np.empty_like(wide)).view(np.float32)
+
+
+def narrowed(full: Array) -> Array:
+    """The bfloat16 bits nearest to float32 numbers, ties to even, as torch rounds.
+
+    Args:
+        full: float32, of any shape.
+
+    Returns:
+        uint16 of the same shape.
+    """
+    bits = np.ascontiguousarray(full, np.float32).view(np.uint32)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1))) >> 16
+    return np.where(np.isnan(full), 0x7FC0, rounded).astype(np.uint16).reshape(full.shape)
 
 
 def read_into(source: Source, array: Array, offset: int) -> None:
@@ -140,7 +172,10 @@ def read_into(source: Source, array: Array, offset: int) -> None:
     view = array.reshape(-1).view(np.uint8).data if array.size else memoryview(b"")
     handle, done = source.file.fileno(), 0
     while done < len(view):
-        got = os.preadv(handle, [view[done : done + (1 << 30)]], offset + done)
+        try:
+            got = os.preadv(handle, [view[done : done + READ_CHUNK]], offset + done)
+        except OSError as error:
+            raise unreadable(source.name, error) from error
         if not got:
             raise ArtifactError(f"`{source.name}` became shorter while it was read")
         done += got
@@ -202,12 +237,8 @@ class TensorWriter:
             if error is None:
                 self._finish()
                 self._output.commit()
-        except BaseException:
-            self._output.discard()
-            raise
         finally:
-            if error is not None:
-                self._output.discard()
+            self._output.discard()
             if self._output.in_place:
                 self._file.close()
 
@@ -216,18 +247,23 @@ class TensorWriter:
 
         Args:
             name: The tensor.
-            rows: An array of the tensor's type whose trailing dimensions are the tensor's.
+            rows: An array of the tensor's type whose trailing dimensions are the tensor's; float32
+                for a bfloat16 tensor, which is rounded here.
 
         Raises:
             ValueError: The rows do not fit the size given at the start.
             ArtifactError: They could not be written.
         """
         spec = self._specs[name]
-        fit = rows.shape[1:] == spec.shape[1:] and DTYPE_OF.get(rows.dtype) == spec.dtype
+        if spec.dtype == "BF16" and rows.dtype == np.float32:
+            rows = narrowed(rows)
+        wanted = np.dtype("<u2") if spec.dtype == "BF16" else NUMPY_OF[spec.dtype]
+        fit = rows.shape[1:] == spec.shape[1:] and rows.dtype.newbyteorder("<") == wanted
         start = self._next[name]
         if not fit or start + rows.nbytes > self._starts[name] + spec.size:
             raise ValueError(f"{rows.dtype} rows {rows.shape} of `{name}` do not fit {spec}")
-        self._put(np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data, start)
+        whole = np.ascontiguousarray(rows, wanted).reshape(-1)
+        self._put(whole.view(np.uint8).data, start)
         self._next[name] = start + rows.nbytes
 
     def write(self, name: str, array: Array) -> None:
@@ -272,7 +308,9 @@ def create_tensors(
 
     Raises:
         ArtifactError: The output cannot be written.
+        UsageError: Its suffix promises another format.
     """
+    demand_suffix(target, "a safetensors file", others=(*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:]))
     output = open_output(target, overwrite=overwrite)
     try:
         return TensorWriter(output, specs, {KEY: entry.to_json()})

@@ -2,11 +2,13 @@
 
 import io
 import json
+import re
 
 import pyarrow as pa
 
 DIGITS = 6  # significant digits shown to people; files keep all
 LIST_ITEMS = 4
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def shown(value: object) -> str:
@@ -18,7 +20,9 @@ def shown(value: object) -> str:
     if isinstance(value, list):
         more = f", ... {len(value)}" if len(value) > LIST_ITEMS else ""
         return "[" + ", ".join(shown(one) for one in value[:LIST_ITEMS]) + more + "]"
-    return json.dumps(value, default=str) if isinstance(value, dict) else str(value)
+    text = json.dumps(value, default=str) if isinstance(value, dict) else str(value)
+    # a foreign file must not move the cursor of the terminal it is shown on
+    return CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def text_table(data: pa.Table, *, markdown: bool = False, terminal: bool = False) -> str:
@@ -44,7 +48,7 @@ def text_table(data: pa.Table, *, markdown: bool = False, terminal: bool = False
     for field in data.schema:
         number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
         drawing.add_column(
-            field.name,
+            Text(shown(field.name)),
             justify="right" if number else "left",
             overflow="fold",
             no_wrap=number,
@@ -63,4 +67,7 @@ def text_table(data: pa.Table, *, markdown: bool = False, terminal: bool = False
         color_system="standard" if live else None,
     )
     console.print(drawing)
-    return "".join(line.rstrip() + "\n" for line in text.getvalue().splitlines() if line.strip())
+    lines = text.getvalue().split("\n")[:-1]
+    if markdown:  # its box has an empty line above and below
+        lines = lines[1:-1]
+    return "".join(line.rstrip() + "\n" for line in lines)
