@@ -104,7 +104,10 @@ class Activations:
     def _reserved(self, name: str) -> Array | None:
         if name not in self.file.specs:
             return None
-        found = decode_text(self.file.read(name))
+        try:
+            found = decode_text(self.file.read(name))
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"`{name}` in `{self.name}` is no text: {error}") from error
         return found if self.index is None else found[self.index]
 
     @property
@@ -151,7 +154,8 @@ def encode_text(values: Array) -> Array:
         return values
     encoded = [str(one).encode() for one in values]
     width = max([1, *map(len, encoded)])
-    return np.array([list(one.ljust(width, b"\0")) for one in encoded], np.uint8)
+    joined = b"".join(one.ljust(width, b"\0") for one in encoded)
+    return np.frombuffer(joined, np.uint8).reshape(len(encoded), width)
 
 
 def decode_text(values: Array) -> Array:
@@ -177,19 +181,23 @@ def open_activations(source: str | Source) -> Activations:
     file = open_tensors(source)
     try:
         demand_kind(file.entry, KIND, source=file.name)
+        facts = file.entry.facts if file.entry else {}
+        recorded, total = facts.get("layers", {}), facts.get("n")
+        if not (isinstance(recorded, dict) and isinstance(total, int | None)):
+            raise _edited(file.name, "its entry has no sound `n` or `layers`")
         names = [name for name in file.specs if not name.startswith(RESERVED)]
         names = [name for name in names if file.specs[name].shape and _numeric(file, name)]
         if not names:
             raise ArtifactError(f"`{file.name}` holds no layer: no tensor has rows")
         if file.entry is None:
             _demand_common_rows(file, names)
-        recorded = file.entry.facts.get("layers", {}) if file.entry else {}
         order = [name for name in recorded if name in names] or names
-        total = file.entry.facts.get("n") if file.entry else None
-        n = int(total) if total is not None else file.specs[names[0]].shape[0]
+        n = total if total is not None else file.specs[names[0]].shape[0]
         if n == 0:
             raise ArtifactError(f"`{file.name}` has zero rows")
-        return Activations(file, tuple(order), n)
+        found = Activations(file, tuple(order), n)
+        _demand_whole_examples(found)
+        return found
     except BaseException:
         file.close()
         raise
@@ -208,6 +216,20 @@ def _demand_common_rows(file: TensorFile, names: list[str]) -> None:
                 f"`{file.name}` is not activations: `{first}` has {one} rows, `{name}` {other}",
                 hint="a checkpoint goes through `nncli capture` first",
             )
+
+
+def _demand_whole_examples(captured: Activations) -> None:
+    recorded = captured.facts.get("layers", {})
+    for name in captured.layers:
+        rows = captured.file.specs[name].shape[0]
+        if not recorded.get(name, {}).get("masked") and (rows == 0 or rows % captured.n):
+            raise _edited(captured.name, f"`{name}` has {rows} rows for {captured.n} examples")
+
+
+def _edited(name: str, what: str) -> ArtifactError:
+    return ArtifactError(
+        f"`{name}` is no sound capture: {what}", hint="was it edited by hand? make it again"
+    )
 
 
 def align(

@@ -1,23 +1,20 @@
 """The root command: finds subcommands without importing them, and turns errors into exit codes."""
 
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from nncli import __version__
-from nncli.errors import NncliError, NncliWarning, UsageError, closest
+from nncli.errors import EnvironmentFault, NncliError, NncliWarning, UsageError, closest
+from nncli.exits import Terminated, exit_code_of, flush, handle_signals, show_warning
 
-CLOSED_PIPE = 141
-INTERRUPTED = 130
-OUR_BUG = 70
-ISSUES = "https://github.com/nncli/nncli/issues"
+COMPLETE = "_NNCLI_COMPLETE"
 
 
 class Subcommand(NamedTuple):
@@ -55,7 +52,13 @@ class Root(click.Group):
         from importlib.metadata import entry_points
 
         for point in entry_points(group=PLUGINS, name=name):
-            plugin: click.Command = point.load()
+            try:
+                plugin: click.Command = point.load()
+            except Exception as error:  # somebody else's code, which may fail in any way
+                raise EnvironmentFault(
+                    f"the plugin command `{name}` cannot be loaded from `{point.value}`: {error}",
+                    hint="bring the package that brings it up to date, or remove it",
+                ) from error
             return plugin
         return None
 
@@ -65,9 +68,9 @@ class Root(click.Group):
         """Find the subcommand, or say which one was probably meant."""
         name = args[0]
         command = self.get_command(ctx, name)
+        if command is None and (ctx.resilient_parsing or name.startswith("-")):
+            return super().resolve_command(ctx, args)
         if command is None:
-            if name.startswith("-"):
-                return super().resolve_command(ctx, args)
             raise UsageError(
                 f"there is no command `{name}`; {closest(name, COMMANDS)}",
                 hint="`nncli --help` lists the commands",
@@ -79,6 +82,12 @@ class Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, one.summary) for name, one in COMMANDS.items()])
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer the subcommands, from the table above, and the options."""
+        known = [CompletionItem(name, help=one.summary) for name, one in COMMANDS.items()]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [item for item in known if item.value.startswith(incomplete)] + options
+
     def main(  # type: ignore[override]  # we always end the process
         self,
         args: Sequence[str] | None = None,
@@ -87,8 +96,8 @@ class Root(click.Group):
         **extra: Any,
     ) -> None:
         """Run a command line and end the process with its exit code."""
-        if "_NNCLI_COMPLETE" in os.environ:
-            self._main_shell_completion({}, "nncli", "_NNCLI_COMPLETE")
+        if os.environ.get(COMPLETE):
+            self._complete()
         arguments = list(sys.argv[1:] if args is None else args)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -96,18 +105,21 @@ class Root(click.Group):
             warnings.showwarning = show_warning  # type: ignore[assignment]  # fewer arguments
             sys.exit(self._guarded(arguments, **extra))
 
+    def _complete(self) -> None:
+        """Answer the shell; whatever goes wrong, a person at TAB must not see a traceback."""
+        try:
+            self._main_shell_completion({}, "nncli", COMPLETE)
+        except Exception:
+            if os.environ.get("NNCLI_TRACEBACK"):
+                raise
+            sys.exit(NncliError.exit_code)
+
     def _guarded(self, arguments: list[str], **extra: Any) -> int:
         """Run, and turn whatever escapes into a message and an exit code."""
         try:
             return self._run(arguments, **extra)
-        except (click.ClickException, NncliError) as error:
-            return report(error)
-        except BrokenPipeError:
-            return _closed_pipe()
-        except (KeyboardInterrupt, click.Abort):
-            return _interrupted()
-        except Exception as error:  # the last resort, so that no traceback passes for an answer
-            return _our_bug(error)
+        except (Exception, KeyboardInterrupt, Terminated) as error:
+            return exit_code_of(error)
 
     def _run(self, arguments: list[str], **extra: Any) -> int:
         try:
@@ -116,78 +128,8 @@ class Root(click.Group):
         except click.exceptions.Exit as done:
             return done.exit_code
         finally:
-            sys.stdout.flush()
+            flush()
         return 0
-
-
-def show_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any
-) -> None:
-    """Print a warning as one line on standard error."""
-    text = message if issubclass(category, NncliWarning) else f"{category.__name__}: {message}"
-    click.echo(f"nncli: warning: {text}", err=True)
-
-
-def report(error: click.ClickException | NncliError) -> int:
-    """Print an error, and the way out if there is one, on standard error.
-
-    Args:
-        error: Ours, or one of click's, which is put into our words.
-
-    Returns:
-        The exit code.
-    """
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return UsageError.exit_code
-    if isinstance(error, NncliError):
-        _print_error(error.message, error.hint)
-        return error.exit_code
-    message = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    hint = f"see `{context.command_path} --help`" if context else None
-    _print_error(message[:1].lower() + message[1:].replace("'", "`"), hint)
-    return UsageError.exit_code if isinstance(error, click.UsageError) else NncliError.exit_code
-
-
-def _print_error(message: str, hint: str | None) -> None:
-    click.echo(f"{_coloured('nncli: error:', 'red')} {message}", err=True)
-    if hint:
-        click.echo(f"{_coloured('hint:', 'cyan')} {hint}", err=True)
-
-
-def _coloured(text: str, colour: str) -> str:
-    plain = os.environ.get("NO_COLOR") or not sys.stderr.isatty()
-    return text if plain else click.style(text, fg=colour, bold=True)
-
-
-def _closed_pipe() -> int:
-    """End silently, as a process killed by SIGPIPE; Python must not flush into the pipe again."""
-    with suppress(OSError, ValueError):  # without a descriptor there is nothing left to flush
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return CLOSED_PIPE
-
-
-def _interrupted() -> int:
-    """Die by the signal itself, so that shell loops stop too."""
-    if sys.stderr.isatty():
-        click.echo("", err=True)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
-    return INTERRUPTED
-
-
-def _our_bug(error: Exception) -> int:
-    if os.environ.get("NNCLI_TRACEBACK"):
-        import traceback
-
-        traceback.print_exc()
-    reason = " ".join(str(error).split()) or "no message"
-    _print_error(
-        f"a bug in nncli: {type(error).__name__}: {reason}",
-        f"report it at {ISSUES} with the output of the same command under `NNCLI_TRACEBACK=1`",
-    )
-    return OUR_BUG
 
 
 @click.group(
@@ -206,4 +148,5 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point of the `nncli` script."""
+    handle_signals()
     cli.main()

@@ -28,6 +28,7 @@ THREAD_VARIABLES = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+GIVEN = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 # options that cannot change what an artifact says, and so are not recorded in it
 UNRECORDED = {"output", "overwrite", "quiet", "verbose", "jobs", "threads", "table_format", "help"}
 
@@ -316,6 +317,7 @@ def portable(name: str) -> str:
     """A name as artifacts record it: pipes are `-`, absolute paths lose their folders."""
     if name.startswith(("/dev/fd/", "/proc/self/fd/", "/dev/stdin")):
         return "-"
+    name = os.fsencode(name).decode("utf-8", "replace")  # Linux allows any bytes in file names
     return Path(name).name if Path(name).is_absolute() else name
 
 
@@ -323,22 +325,24 @@ def command_line(ctx: click.Context) -> list[str]:
     """The arguments that were given, in the order of the help, less those that change nothing."""
     words = [str(ctx.info_name)]
     for param in ctx.command.params:
-        source = ctx.get_parameter_source(param.name or "")
-        given = source in (
-            click.core.ParameterSource.COMMANDLINE,
-            click.core.ParameterSource.ENVIRONMENT,
-        )
-        if not given or param.name in UNRECORDED or not param.expose_value:
-            continue
-        value = ctx.params.get(param.name or "")
-        values = value if isinstance(value, tuple) else (value,)
-        if isinstance(param, click.Option):
-            flag = max(param.opts, key=len)
-            off = max(param.secondary_opts, key=len) if param.secondary_opts else flag
-            for one in values:
-                words += [flag if one else off] if param.is_flag else [flag, portable(str(one))]
-        else:
-            words += [portable(str(one)) for one in values if one is not None]
+        name = param.name or ""
+        if ctx.get_parameter_source(name) in GIVEN and param.expose_value:
+            words += _recorded(param, ctx.params.get(name))
+    return words
+
+
+def _recorded(param: click.Parameter, value: Any) -> list[str]:
+    """One parameter as words of a command line."""
+    if param.name in UNRECORDED:
+        return []
+    if isinstance(param, click.Option) and param.is_flag:
+        names = param.opts if value else param.secondary_opts
+        return [max(names, key=len)] if names else []
+    flag = [max(param.opts, key=len)] if isinstance(param, click.Option) else []
+    words = []
+    for one in value if param.multiple else [value]:
+        parts = one if isinstance(one, tuple) else (one,)
+        words += [*flag, *(portable(str(part)) for part in parts if part is not None)]
     return words
 
 
@@ -358,7 +362,8 @@ def progress(
     """
     context = click.get_current_context(silent=True)
     quiet = context is not None and context.meta.get("nncli.quiet", False)
-    if quiet or os.environ.get("NNCLI_NO_PROGRESS") or not sys.stderr.isatty():
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    if quiet or os.environ.get("NNCLI_NO_PROGRESS") or not terminal:
         return iterable
     from tqdm import tqdm
 
