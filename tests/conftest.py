@@ -1,0 +1,94 @@
+"""What tests share: one thread, a clean environment, real processes, and in-process calls."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# before anything loads a linear algebra library: small networks are fastest on one thread, and
+# workers that run side by side must not fight for cores
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+for name in [name for name in os.environ if name.startswith(("NNCLI_", "_NNCLI_"))]:
+    del os.environ[name]
+for name in ("NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED"):
+    os.environ.pop(name, None)
+os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="session")
+def process():
+    """Run `nncli ARGUMENTS` as a process of its own."""
+
+    def run(*arguments, cwd=None, environment=None, timeout=120, **settings):
+        settings.setdefault("stdin", subprocess.DEVNULL)
+        settings.setdefault("stdout", subprocess.PIPE)
+        settings.setdefault("stderr", subprocess.PIPE)
+        if "input" in settings:
+            del settings["stdin"]
+        return subprocess.run(
+            [sys.executable, "-m", "nncli", *map(str, arguments)],
+            cwd=cwd,
+            env={**os.environ, **(environment or {})},
+            timeout=timeout,
+            check=False,
+            **settings,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shell():
+    """Run a line of bash in which a pipe fails with any of its commands."""
+
+    def run(line, cwd=None, *, timeout=120, **settings):
+        settings.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            cwd=cwd,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            **settings,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def python():
+    """Run a Python script in a process of its own, for what cannot be undone in this one."""
+
+    def run(script, *arguments, cwd=None, timeout=120, **settings):
+        settings.setdefault("stdin", subprocess.DEVNULL)
+        settings.setdefault("stdout", subprocess.PIPE)
+        settings.setdefault("stderr", subprocess.PIPE)
+        if "input" in settings:
+            del settings["stdin"]
+        return subprocess.run(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            cwd=cwd,
+            timeout=timeout,
+            check=False,
+            **settings,
+        )
+
+    return run
+
+
+@pytest.fixture
+def invoke():
+    """Run `nncli ARGUMENTS` inside this process: quick, but without real streams."""
+    from click.testing import CliRunner
+
+    from nncli.cli import cli
+
+    def run(*arguments, code=None, **settings):
+        result = CliRunner().invoke(cli, [str(one) for one in arguments], **settings)
+        assert code is None or result.exit_code == code, result.output
+        return result
+
+    return run
