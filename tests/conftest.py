@@ -79,6 +79,28 @@ def python():
     return run
 
 
+SPAWN = "import os, pty, sys;sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+@pytest.fixture(scope="session")
+def terminal():
+    """Run a program (its arguments) on a terminal of its own, which shows both its streams."""
+
+    def run(*command, cwd=None, environment=None, timeout=120):
+        done = subprocess.run(
+            [sys.executable, "-c", SPAWN, *map(str, command)],
+            cwd=cwd,
+            env={**os.environ, "TERM": "xterm", **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            timeout=timeout,
+            check=False,
+        )
+        return done.returncode, done.stdout.decode().replace("\r\n", "\n")
+
+    return run
+
+
 @pytest.fixture
 def invoke():
     """Run `nncli ARGUMENTS` inside this process: quick, but without real streams."""
