@@ -78,7 +78,7 @@ def choose_columns(schema: pa.Schema, *, source: str) -> Roles:
     """
     repeated = {name for name in schema.names if schema.names.count(name) > 1}
     if repeated:
-        raise ArtifactError(f"`{source}` has two columns called `{min(repeated)}`")
+        raise ArtifactError(f"`{source}` has more than one column `{min(repeated)}`")
     label = _one_of(schema.names, LABEL_NAMES, "the label", source)
     mask = _one_of(schema.names, MASK_NAMES, "the mask", source)
     example_id = _one("example_id", schema, lambda kind: is_number(kind) or is_text(kind))

@@ -1,5 +1,6 @@
 """Datasets in tables: Parquet, Arrow, CSV, JSON lines, and whatever else ends in Arrow tables."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,8 @@ def read_rows(source: Source, split: str, limit: int | None) -> Rows:
     """
     if source.format == "parquet":
         return _read_parquet(source, split, limit)
+    if source.format == "csv":
+        demand_header(source)
     table = read_table(source)
     demand_kind(table.entry, "dataset", source=source.name)
     roles = choose_columns(table.data.schema, source=source.name)
@@ -48,6 +51,33 @@ def read_rows(source: Source, split: str, limit: int | None) -> Rows:
     )
     found = rows_of(take_rows(table.data, rows), roles, rows, labels, source=source.name)
     return replace(found, entry=table.entry)
+
+
+def demand_header(source: Source) -> None:
+    """Refuse a CSV whose first line holds numbers: a row would be lost as the names of columns.
+
+    Numbers from 0 on are names, as pandas gives them.
+
+    Raises:
+        ArtifactError: It has no header.
+    """
+    line = source.file.readline().decode("utf-8-sig", "replace")
+    source.file.seek(0)
+    names = [one.strip().strip('"') for one in re.split("[,;\t]", line)]
+    named = [one for one in names if one]
+    if named != [str(place) for place in range(len(named))] and all(map(_is_number, named)):
+        raise ArtifactError(
+            f"`{source.name}` has no header: its first line starts `{line[:30].rstrip()}`",
+            hint="put the names of the columns into the first line; `label` for the labels",
+        )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def choose_from(
@@ -99,14 +129,14 @@ def _read_parquet(source: Source, split: str, limit: int | None) -> Rows:
         deciding, count = file.read(columns=roles.deciding), file.metadata.num_rows
         rows, labels = choose_from(deciding, count, roles, split, limit, source=source.name)
         data = _read_groups(file, rows)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _damaged(source.name, error) from error
     return replace(rows_of(data, roles, rows, labels, source=source.name), entry=entry)
 
 
 def _damaged(source: str, error: Exception) -> ArtifactError:
     """The error for a table that cannot be read to its end."""
-    reason = str(error).splitlines()[0].rstrip(".")
+    reason = " ".join(str(error).split()).rstrip(".")
     return ArtifactError(
         f"`{source}` is a damaged table: {reason}",
         hint="did the command or the copy that made it fail?",

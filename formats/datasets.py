@@ -32,6 +32,7 @@ from nncli.formats.splits import demand_split
 Array = NDArray[Any]
 
 HUB = "hf:"
+ROWS_TO_WARN = 10  # fewer may well be of one class by chance
 KINDS = "a dataset (safetensors, .npz, .npy, Parquet, Arrow, CSV or JSON lines)"
 
 
@@ -111,7 +112,9 @@ def _read(spec: str, split: str, limit: int | None) -> Rows:
         return read_hub(spec, split, limit)
     with _open(spec) as source:
         if source.folder is not None:
-            return _read_folder(source.folder, spec, split, limit)
+            from nncli.formats.dataset_folders import read_folder
+
+            return read_folder(source.folder, spec, split, limit)
         if source.format in ("safetensors", "npz", "npy"):
             from nncli.formats.dataset_arrays import read_arrays
             from nncli.formats.tensors import open_tensors
@@ -121,8 +124,7 @@ def _read(spec: str, split: str, limit: int | None) -> Rows:
             from nncli.formats.dataset_tables import read_rows
 
             return read_rows(source, split, limit)
-        cut = "if it was an .npz file, it was cut short: make or copy it again"
-        raise source.expected(KINDS, hint=cut if source.format == "zip" else None)
+        raise source.expected(KINDS)
 
 
 def _open(spec: str) -> Source:
@@ -136,23 +138,6 @@ def _open(spec: str) -> Source:
     raise ArtifactError(
         f"there is no data `{spec}`",
         hint=hint or f"give a file, a folder, `{DIGITS}` or `{HUB}owner/name`",
-    )
-
-
-def _read_folder(folder: Path, name: str, split: str, limit: int | None) -> Rows:
-    from nncli.formats import hub_datasets, image_folders
-
-    if hub_datasets.is_saved(folder):
-        return hub_datasets.read_saved(folder, name, split, limit)
-    if image_folders.is_image_folder(folder):
-        return image_folders.read_image_folder(folder, name, split, limit)
-    if hub_datasets.holds_tables(folder):
-        return hub_datasets.read_tables(folder, name, split, limit)
-    what = "no dataset" if any(folder.iterdir()) else "empty"
-    raise ArtifactError(
-        f"the folder `{name}` is {what}: it holds neither class folders of PNG or JPEG images, "
-        "nor what `save_to_disk` of Hugging Face datasets writes, nor Parquet, CSV or JSON files",
-        hint="name a file in it, or see the documentation of data for the layouts",
     )
 
 
@@ -234,12 +219,13 @@ def _fitting_mask(rows: Rows, x: Array | None, name: str) -> NDArray[np.bool_] |
 
 
 def _warn_of_one_class(dataset: Dataset, limit: int | None) -> None:
-    if limit is None or len(dataset) < 2 or (dataset.classes or 1) < 2 or dataset.y is None:
+    """Many sources are sorted by class, and their first rows then say little."""
+    if limit is None or dataset.y is None or (dataset.classes or 1) < 2:
         return
-    if (dataset.y == dataset.y[0]).all():
+    if len(dataset) >= ROWS_TO_WARN and (dataset.y == dataset.y[0]).all():
         warnings.warn(
-            f"the first {len(dataset)} rows of `{dataset.name}` are all of class "
-            f"{dataset.y[0]}: it is sorted by class; `--limit` takes the first rows",
+            f"the first {len(dataset)} rows of `{dataset.name}` are all of class {dataset.y[0]}; "
+            "`--limit` takes the first rows, whatever their order",
             NncliWarning,
             stacklevel=3,
         )

@@ -11,21 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nncli.errors import ArtifactError, UsageError
+from nncli.formats.dataset_folders import is_saved as is_saved
 from nncli.formats.dataset_rows import Rows
 from nncli.formats.hub_streams import Origin, read_streams, translated
 
 PREFIX = "hf:"
-TABLE_SUFFIXES = (".parquet", ".csv", ".tsv", ".jsonl", ".json", ".arrow")
-
-
-def is_saved(folder: Path) -> bool:
-    """Whether `datasets` saved a dataset here (`save_to_disk`)."""
-    return (folder / "dataset_dict.json").is_file() or (folder / "state.json").is_file()
-
-
-def holds_tables(folder: Path) -> bool:
-    """Whether a folder holds files of tables, at whatever depth."""
-    return any(one.suffix in TABLE_SUFFIXES for one in folder.rglob("*") if one.is_file())
 
 
 def read_saved(folder: Path, name: str, split: str, limit: int | None) -> Rows:
