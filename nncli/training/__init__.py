@@ -1,0 +1,36 @@
+"""Training of small networks, one or many, each determined by its own seed and options."""
+
+from nncli.training.choices import Choices
+from nncli.training.evaluation import Examples, Score, evaluate
+from nncli.training.fit import demand_fit
+from nncli.training.labels import part_rows, with_label_noise
+from nncli.training.loop import train
+from nncli.training.members import Arrays, Member, Snapshot, Task, snapshots
+from nncli.training.optimizers import LEARNING_RATES, OPTIMIZERS, WEIGHT_DECAYS
+from nncli.training.recipe import Adversary, Recipe
+from nncli.training.selections import read_numbers, read_parts
+from nncli.training.workers import side_by_side
+
+__all__ = [
+    "LEARNING_RATES",
+    "OPTIMIZERS",
+    "WEIGHT_DECAYS",
+    "Adversary",
+    "Arrays",
+    "Choices",
+    "Examples",
+    "Member",
+    "Recipe",
+    "Score",
+    "Snapshot",
+    "Task",
+    "demand_fit",
+    "evaluate",
+    "part_rows",
+    "read_numbers",
+    "read_parts",
+    "side_by_side",
+    "snapshots",
+    "train",
+    "with_label_noise",
+]

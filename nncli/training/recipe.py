@@ -1,0 +1,68 @@
+"""How to train: the choices that, with a seed and the data, determine the result."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nncli.attacks import Norm
+
+ORDER, ATTACK, MODULE, CHECK, NOISE, PARTITION = range(6)
+"""What a seed is used for; every use has random numbers of its own."""
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Adversarial training: every batch is replaced by its worst points within a ball.
+
+    Reference:
+        Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", 2018.
+
+    Attributes:
+        epsilon: Radius of the ball, in units of the input.
+        norm: Norm of the ball.
+        steps: Gradient steps of the attack, from one random start.
+        step_size: Length of each.
+        box: Lowest and highest valid input value, None for no limit.
+    """
+
+    epsilon: float
+    norm: Norm
+    steps: int
+    step_size: float
+    box: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The hyperparameters of one training run.
+
+    Attributes:
+        steps: Number of updates.
+        batch_size: Examples an update.
+        optimizer: A key of `nncli.training.optimizers.OPTIMIZERS`.
+        learning_rate: Constant learning rate.
+        momentum: Momentum of `sgd`.
+        weight_decay: Decay rate of the weights; an L2 penalty but for `adamw`.
+        adversary: Adversarial training, if wanted.
+    """
+
+    steps: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    adversary: Adversary | None = None
+
+
+def substream(seed: int, use: int) -> int:
+    """A seed for one use of a seed, independent of its other uses.
+
+    Args:
+        seed: The seed, not negative.
+        use: One of the uses above.
+
+    Returns:
+        A 63-bit seed for a generator of any library.
+    """
+    return int(np.random.SeedSequence([seed, use]).generate_state(1, np.uint64)[0] >> np.uint64(1))
