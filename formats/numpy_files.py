@@ -35,10 +35,11 @@ class NumpyFile(TensorFile):
             if name in self.specs:
                 raise self._unsound(name, "it appears twice")
             try:
-                with self._archive.open(member) as file:
-                    self._note(name, file, member.file_size)
-            except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+                file = self._archive.open(member)
+            except Exception as error:  # a damaged archive fails in many ways
                 raise self._unsound(name, error) from error
+            with file:
+                self._note(name, file, member.file_size)
 
     def _note(self, name: str, file: IO[bytes], size: int) -> None:
         """Note an array whose header agrees with the bytes there are."""

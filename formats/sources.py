@@ -308,7 +308,7 @@ def _identify_zip(file: BinaryIO) -> str:
     try:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except Exception:  # a damaged archive fails in many ways
         return "zip"
     finally:
         file.seek(0)
