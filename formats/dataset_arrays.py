@@ -158,9 +158,15 @@ def take_rows(file: TensorFile, name: str, rows: NDArray[np.int64]) -> Array:
         )
     spec = file.specs[name]
     step = max(1, BLOCK_BYTES * spec.shape[0] // max(spec.size, 1))
-    found = []
+    taken: Array | None = None
+    done = 0
     for start in range(int(rows[0]), int(rows[-1]) + 1, step):
         here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + step)]
         if len(here):
-            found.append(file.rows(name, start, int(here[-1]) + 1)[here - start])
-    return np.concatenate(found)
+            block = file.rows(name, start, int(here[-1]) + 1)
+            if taken is None:
+                taken = np.empty((len(rows), *block.shape[1:]), block.dtype)
+            taken[done : done + len(here)] = block[here - start]
+            done += len(here)
+    assert taken is not None
+    return taken

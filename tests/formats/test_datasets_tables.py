@@ -3,6 +3,7 @@
 import json
 import sys
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -90,13 +91,13 @@ def test_row_groups_do_not_matter(tmp_path, split, limit):
 
 def test_only_row_groups_with_chosen_rows_are_read(tmp_path, monkeypatch):
     path = parquet(tmp_path, {"x": list_column("tensors"), "y": Y}, row_group_size=3)
-    true_read, read = pq.ParquetFile.read_row_groups, []
+    true_read, read = pq.ParquetFile.read_row_group, []
 
-    def spy(self, groups, *args, **options):
-        read.extend(groups)
-        return true_read(self, groups, *args, **options)
+    def spy(self, group, *args, **options):
+        read.append(group)
+        return true_read(self, group, *args, **options)
 
-    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", spy)
     load(path, limit=4)
     assert read == [0, 1]
 
@@ -341,6 +342,22 @@ def test_a_truncated_parquet_is_damaged(tmp_path):
     for cut in (10, len(whole) // 2, len(whole) - 3):
         (tmp_path / "cut").write_bytes(whole[:cut])
         assert "is a damaged table" in str(error_of(tmp_path / "cut"))
+
+
+def test_text_that_is_not_utf8_and_offsets_that_lead_outside_are_damage(tmp_path):
+    path = parquet(tmp_path, {"text": ["snow", "rain"], "label": [0, 1]}, use_dictionary=False)
+    (tmp_path / "text").write_bytes(Path(path).read_bytes().replace(b"snow", b"sn\xffw"))
+    assert "is a damaged table" in str(error_of(tmp_path / "text"))
+    offsets = np.array([0, 70001, 140002], np.int32)
+    column = pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.zeros(140002)))
+    with pa.ipc.new_file(tmp_path / "arrow", pa.schema({"x": column.type})) as file:
+        file.write_table(pa.table({"x": column}))
+    sound = (tmp_path / "arrow").read_bytes()
+    broken = offsets.copy()
+    broken[1] = 2**30
+    assert sound.count(offsets.tobytes()) == 1
+    (tmp_path / "arrow").write_bytes(sound.replace(offsets.tobytes(), broken.tobytes()))
+    assert "is a damaged table" in str(error_of(tmp_path / "arrow", split="test"))
 
 
 def test_a_table_without_rows_is_an_error(tmp_path):
