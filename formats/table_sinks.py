@@ -77,6 +77,9 @@ class _Unclosed(io.RawIOBase):
 class _CsvSink(Sink):
     def __init__(self, output: Output, schema: pa.Schema, entry: Entry) -> None:
         super().__init__(output)
+        # the quotes tell a single column of text from text that is no table
+        lone = schema.types == [pa.string()]
+        self._quoting = csv.QUOTE_NONNUMERIC if lone else csv.QUOTE_MINIMAL
         self._rows([schema.names])
 
     def write(self, data: pa.Table) -> None:
@@ -84,7 +87,7 @@ class _CsvSink(Sink):
 
     def _rows(self, rows: Iterable[Iterable[Any]]) -> None:
         text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
+        writer = csv.writer(text, lineterminator="\n", quoting=self._quoting)
         writer.writerows([_cell(value) for value in row] for row in rows)
         self._output.write(text.getvalue().encode())
 

@@ -45,17 +45,20 @@ def text_table(data: pa.Table, *, markdown: bool = False, terminal: bool = False
     drawing = Table(
         box=MARKDOWN if markdown else SIMPLE_HEAD, pad_edge=markdown, show_edge=markdown
     )
+
+    def cell(value: object) -> Text:
+        return Text(shown(value).replace("|", "\\|") if markdown else shown(value))
+
     for field in data.schema:
         number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
         drawing.add_column(
-            Text(shown(field.name)),
+            cell(field.name),
             justify="right" if number else "left",
             overflow="fold",
             no_wrap=number,
         )
     for row in zip(*(column.to_pylist() for column in data.columns), strict=True):
-        cells = (shown(value) for value in row)
-        drawing.add_row(*(Text(one.replace("|", "\\|") if markdown else one) for one in cells))
+        drawing.add_row(*map(cell, row))
     outer = Console()
     live = terminal and outer.is_terminal
     text = io.StringIO()
