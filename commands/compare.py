@@ -1,0 +1,269 @@
+"""`nncli compare`: how alike two captures are, layer by layer."""
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nncli import options
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nncli.formats.activations import Activations
+    from nncli.similarity import Comparison, Layer
+
+
+@click.command("compare", cls=options.Command)
+@click.argument("first", metavar="A", type=options.artifact, required=False)
+@click.argument("second", metavar="B", type=options.artifact, required=False)
+@options.metric("nncli.similarity:METRICS", "linear-cka")
+@click.option(
+    "--list-metrics", is_flag=True, help="Print what can be chosen as --metric, and nothing else."
+)
+@click.option(
+    "--grid/--same",
+    default=True,
+    show_default=True,
+    help="Every layer of A with every layer of B, or only layers of the same name.",
+)
+@options.layers
+@click.option(
+    "--reduce",
+    "reduction",
+    type=options.Choice(["flatten", "mean", "positions"]),
+    default="flatten",
+    show_default=True,
+    help="What becomes of tokens and places of maps: features, their mean, or examples.",
+)
+@click.option(
+    "--variance",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.99,
+    show_default=True,
+    metavar="SHARE",
+    help="Share of the variance that svcca keeps of each layer.",
+)
+@click.option(
+    "--assume-aligned", is_flag=True, help="Take rows by position, whatever the files record."
+)
+@options.threads
+@options.output
+@options.table_format
+@options.overwrite
+def command(
+    *,
+    first: str | None,
+    second: str | None,
+    metrics: tuple[str, ...],
+    list_metrics: bool,
+    grid: bool,
+    layers: tuple[str, ...],
+    reduction: str,
+    variance: float,
+    assume_aligned: bool,
+    threads: int | None,
+    output: str,
+    table_format: str,
+    overwrite: bool,
+) -> None:
+    """Say how alike the layers of A are to the layers of B.
+
+    A and B are activations of the same examples: two captures, or safetensors, .npz or .npy files
+    of anybody. Rows are matched by example id, or by position where both come from the same data.
+
+    Writes a table with a row for each metric and pair of layers: layer_a, layer_b, metric, value,
+    what the metric adds (such as the dimensions it kept), n (rows compared) and note (why a value
+    is missing, or what to know about it).
+
+    \b
+    Examples:
+      nncli compare a.safetensors b.safetensors
+      nncli compare a.safetensors b.safetensors --metric svcca --metric procrustes -o grid.parquet
+      nncli capture net.safetensors | nncli compare - b.safetensors --same --layer 'block.*' -f csv
+      nncli compare --list-metrics
+    """
+    if list_metrics:
+        _write_metrics(output, table_format, overwrite)
+        return
+    if first is None or second is None:
+        raise click.UsageError("two captures are needed: A and B")
+    options.demand_one_stdin(first, second)
+
+    from contextlib import ExitStack
+
+    from nncli import similarity
+    from nncli.formats.activations import align, open_activations
+    from nncli.formats.tables import create_table, from_rows
+
+    chosen = [similarity.METRICS[name] for name in dict.fromkeys(metrics)]
+    with ExitStack() as stack:
+        a, b = open_activations(first), open_activations(second)
+        for one in (a, b):
+            stack.enter_context(one.file)
+        a, b = align(a, b, assume_aligned=assume_aligned)
+        left, right = _layers(a, b, layers, reduction)
+        pairs = (similarity.all_pairs if grid else similarity.same_named)(left, right)
+        facts: dict[str, Any] = {
+            "metrics": {
+                one.name: {
+                    "kind": one.kind,
+                    "low": one.low,
+                    "high": one.high,
+                    "convention": one.convention,
+                }
+                for one in chosen
+            },
+            "reduce": reduction,
+            "pairs": "grid" if grid else "same",
+        }
+        if any(one.name == "svcca" for one in chosen):
+            facts["variance"] = variance
+        schema = _schema([column for one in chosen for column in one.columns])
+        entry = options.entry("table", inputs=[a, b], **facts)
+        table = stack.enter_context(
+            create_table(output, schema, entry, format=table_format, overwrite=overwrite)
+        )
+        results = similarity.compare(
+            left,
+            right,
+            [one.name for one in chosen],
+            pairs=pairs,
+            settings=similarity.Settings(variance=variance),
+            threads=threads or len(os.sched_getaffinity(0)),
+            advance=_ticker(len(chosen) * len(pairs)),
+        )
+        table.write(from_rows([_row(one) for one in results], schema))
+
+
+def _layers(
+    a: "Activations", b: "Activations", globs: tuple[str, ...], reduction: str
+) -> tuple[list["Layer"], list["Layer"]]:
+    """The chosen layers of both sides as matrices."""
+    from nncli.layer_names import select_layers
+
+    mask = _mask(a, b) if reduction != "flatten" else None
+    left, right = (
+        [
+            _layer(one, name, reduction, mask)
+            for name in select_layers(one.layers, globs, source=one.name)
+        ]
+        for one in (a, b)
+    )
+    return left, right
+
+
+def _layer(captured: "Activations", name: str, reduction: str, mask: Any) -> "Layer":
+    import numpy as np
+
+    from nncli.formats.tensors import NUMPY_OF
+    from nncli.similarity import Raw, reduce
+
+    each, layout = captured.positions(name), captured.facts.get("layers", {}).get(name, {})
+
+    def where(row: int) -> str:
+        example = row // each
+        place = example if captured.index is None else int(captured.index[example])
+        return f"row {place} of `{captured.name}`"
+
+    raw = Raw(
+        name,
+        captured.shape(name),
+        NUMPY_OF.get(captured.file.specs[name].dtype, np.dtype(np.float32)),
+        lambda start, stop: captured.rows(name, start, stop),
+        maps={"maps": True, "tokens": False}.get(layout.get("layout", "")),
+        mask=mask,
+        where=where,
+    )
+    return reduce(raw, reduction)
+
+
+def _mask(a: "Activations", b: "Activations") -> Any:
+    """Which tokens are real; both sides must say the same, as rows of tokens are matched."""
+    import numpy as np
+
+    from nncli.errors import MismatchError
+
+    masks = []
+    for one in (a, b):
+        if "@mask" in one.file.specs:
+            mask = one.file.read("@mask").astype(bool)
+            masks.append(mask if one.index is None else mask[one.index])
+    if len(masks) == 2 and not np.array_equal(masks[0], masks[1]):
+        raise MismatchError(
+            f"`{a.name}` and `{b.name}` mask different tokens",
+            hint="capture both with the same tokenizer, or with `--reduce mean`",
+        )
+    return masks[0] if masks else None
+
+
+def _ticker(total: int) -> Callable[[float], None]:
+    """Progress in pairs, of which parts may be reported."""
+    ticks = iter(options.progress(range(total), label="comparing", total=total, unit="pair"))
+    done = 0.0
+
+    def advance(more: float) -> None:
+        nonlocal done
+        whole = int(done + more + 1e-9) - int(done + 1e-9)
+        done += more
+        for _ in range(whole):
+            next(ticks, None)
+
+    return advance
+
+
+def _schema(extra: list[str]) -> "pa.Schema":
+    """The columns of the table; `extra` are those that the metrics add."""
+    import pyarrow as pa
+
+    types = {"dims_a": pa.int64(), "dims_b": pa.int64()}
+    return pa.schema(
+        [
+            ("layer_a", pa.string()),
+            ("layer_b", pa.string()),
+            ("metric", pa.string()),
+            ("value", pa.float64()),
+            *((name, types.get(name, pa.float64())) for name in dict.fromkeys(extra)),
+            ("n", pa.int64()),
+            ("note", pa.string()),
+        ]
+    )
+
+
+def _row(one: "Comparison") -> dict[str, Any]:
+    return {
+        "layer_a": one.layer_a,
+        "layer_b": one.layer_b,
+        "metric": one.metric,
+        "value": one.score.value,
+        **one.score.extra,
+        "n": one.n,
+        "note": one.score.note,
+    }
+
+
+def _write_metrics(output: str, table_format: str, overwrite: bool) -> None:
+    """The registry as a table."""
+    import pyarrow as pa
+
+    from nncli.formats.tables import write_table
+    from nncli.similarity import METRICS
+
+    rows = [
+        {
+            "metric": one.name,
+            "what": one.title,
+            "kind": one.kind,
+            "low": one.low,
+            "high": one.high,
+            "symmetric": one.symmetric,
+            "unchanged_by": ", ".join(sorted(one.invariances)),
+            "adds": ", ".join(one.columns),
+            "convention": one.convention,
+            "paper": one.paper,
+        }
+        for one in METRICS.values()
+    ]
+    data = pa.Table.from_pylist(rows)
+    write_table(output, data, options.entry("table"), format=table_format, overwrite=overwrite)

@@ -1,0 +1,123 @@
+"""Linear centred kernel alignment."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncli.similarity.centring import Centred
+from nncli.similarity.cross import Pair, over_cross_products
+from nncli.similarity.scores import Score, Settings, single
+from nncli.similarity.tiles import gram_tiles
+from nncli.similarity.work import Work, unheard
+
+F64 = NDArray[np.float64]
+
+
+def linear_cka(x: F64, y: F64) -> float:
+    """Linear CKA with the biased HSIC, a similarity in [0, 1]; the same as the RV coefficient.
+
+    With centred columns, `|X'Y|_F² / (|X'X|_F |Y'Y|_F)`: the cosine between the Gram matrices
+    XX' and YY'. It does not change with rotations, shifts or a common scale of the features. It is
+    biased upwards: independent data of n examples and d features give about d / (n + d).
+
+    Args:
+        x: Shape (n, d1), rows are examples.
+        y: Shape (n, d2), the same examples in the same order.
+
+    Returns:
+        The similarity.
+
+    Raises:
+        ArtifactError: Fewer than two rows, or a value that is not finite.
+        MismatchError: Different numbers of rows.
+        NoAnswerError: One of the two is constant.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(50, 3))
+        >>> round(linear_cka(x, 2 * x[:, ::-1] + 7), 12)
+        1.0
+
+    References:
+        Kornblith, Norouzi, Lee and Hinton (2019), Similarity of neural network representations
+        revisited; Robert and Escoufier (1976) for RV.
+    """
+    return single(linear_cka_grid, x, y)
+
+
+def linear_cka_grid(
+    a: Sequence[Centred],
+    b: Sequence[Centred],
+    pairs: Sequence[Pair],
+    settings: Settings,
+    work: Work,
+) -> dict[Pair, Score]:
+    """Linear CKA of pairs of layers, by the cheaper of two routes with the same result."""
+    route = by_gram if gram_is_cheaper(a, b, pairs) else by_features
+    cross, own_a, own_b = route(a, b, pairs, work)
+    return {
+        (i, j): Score(min(1.0, value / float(np.sqrt(own_a[i] * own_b[j]))))
+        for (i, j), value in cross.items()
+    }
+
+
+def gram_is_cheaper(a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair]) -> bool:
+    """Whether n x n tiles take less work than d x d products.
+
+    For a grid of L x L layers of d features that is so when n < L d, for one pair when n < d. So
+    d x d products are made only when they are small beside the data.
+    """
+    n, layers = a[0].n, [*a, *b]
+    tiles = sum(n * n * x.d for x in layers) + n * n * len(layers) ** 2 // 2
+    features = sum(2 * n * a[i].d * b[j].d for i, j in pairs) + sum(n * x.d**2 for x in layers)
+    return tiles < features
+
+
+Products = tuple[dict[Pair, float], dict[int, float], dict[int, float]]
+
+
+def by_features(
+    a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair], work: Work
+) -> Products:
+    """Inner products of Gram matrices as `|X'Y|_F²`, from cross products of features.
+
+    Returns:
+        <XX', YY'> by pair, and the squared norms of the Gram matrices of either side by index.
+    """
+
+    def square(pair: Pair, product: F64) -> float:
+        return float(np.vdot(product, product))
+
+    quiet = replace(work, advance=unheard)
+
+    def own(side: Sequence[Centred]) -> dict[int, float]:
+        twins = [(i, i) for i in range(len(side))]
+        return {
+            i: v
+            for (i, _), v in over_cross_products(
+                square, side, side, twins, quiet, exact=False
+            ).items()
+        }
+
+    return over_cross_products(square, a, b, pairs, work, exact=False), own(a), own(b)
+
+
+def by_gram(
+    a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair], work: Work
+) -> Products:
+    """The same from tiles of the Gram matrices."""
+    place = {id(x): index for index, x in enumerate({id(x): x for x in [*a, *b]}.values())}
+    layers = list({id(x): x for x in [*a, *b]}.values())
+    inner = np.zeros((len(layers), len(layers)))
+    for tile, count in gram_tiles(layers, work):
+        inner += count * (tile @ tile.T)
+        work.advance(len(pairs) * count * tile.shape[1] / a[0].n ** 2)
+    left, right = [place[id(x)] for x in a], [place[id(y)] for y in b]
+    own = np.diagonal(inner)
+    return (
+        {(i, j): float(inner[left[i], right[j]]) for i, j in pairs},
+        {i: float(own[index]) for i, index in enumerate(left)},
+        {j: float(own[index]) for j, index in enumerate(right)},
+    )

@@ -1,0 +1,165 @@
+"""Many pairs of layers under many measures."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nncli.errors import MismatchError, UsageError, closest
+from nncli.similarity.centring import Centred, centre
+from nncli.similarity.cross import Pair
+from nncli.similarity.layers import Layer
+from nncli.similarity.registry import DEFAULT, METRICS, Metric
+from nncli.similarity.scores import Score, Settings
+from nncli.similarity.work import MEMORY, Work, unheard, working
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One measure of one pair of layers.
+
+    Attributes:
+        layer_a: Name of the first layer.
+        layer_b: Name of the second.
+        metric: Name of the measure.
+        score: Its value, further columns, and a note.
+        n: The number of rows compared.
+    """
+
+    layer_a: str
+    layer_b: str
+    metric: str
+    score: Score
+    n: int
+
+
+def all_pairs(a: Sequence[Layer], b: Sequence[Layer]) -> list[Pair]:
+    """Every layer of one side with every layer of the other."""
+    return [(i, j) for i in range(len(a)) for j in range(len(b))]
+
+
+def same_named(a: Sequence[Layer], b: Sequence[Layer]) -> list[Pair]:
+    """Layers that have the same name on both sides.
+
+    Raises:
+        MismatchError: No name is on both sides.
+    """
+    place = {layer.name: j for j, layer in enumerate(b)}
+    pairs = [(i, place[layer.name]) for i, layer in enumerate(a) if layer.name in place]
+    if not pairs:
+        raise MismatchError(
+            f"no layer has the same name on both sides: `{a[0].name}`, ... and `{b[0].name}`, ...",
+            hint="compare every layer with every other with `--grid`",
+        )
+    return pairs
+
+
+def demand_metric(name: str) -> Metric:
+    """The measure of that name.
+
+    Raises:
+        UsageError: There is none; the message names close ones.
+    """
+    if name not in METRICS:
+        raise UsageError(
+            f"no metric `{name}`; {closest(name, METRICS)}", hint="see `--list-metrics`"
+        )
+    return METRICS[name]
+
+
+def compare(
+    a: Sequence[Layer],
+    b: Sequence[Layer],
+    metrics: Sequence[str] = (DEFAULT,),
+    *,
+    pairs: Sequence[Pair] | None = None,
+    settings: Settings | None = None,
+    threads: int = 1,
+    memory: int = MEMORY,
+    advance: Callable[[float], object] = unheard,
+) -> list[Comparison]:
+    """Compare layers; whatever concerns one layer only is done once.
+
+    Args:
+        a: Layers of one network.
+        b: Layers of the other on the same examples, row by row.
+        metrics: Names from `METRICS`.
+        pairs: Indices into `a` and `b`; all pairs by default.
+        settings: What the measures may be told.
+        threads: How many tasks run side by side; results do not depend on it.
+        memory: Bytes for accumulators and tiles.
+        advance: Called with how many pairs were just done, of `len(metrics) * len(pairs)`.
+
+    Returns:
+        One comparison for each metric and pair, in that order. The value is None, with a note,
+        where it is not defined: a constant layer, or layers with different numbers of rows.
+
+    Raises:
+        UsageError: An unknown metric.
+        ArtifactError: A layer with fewer than two rows or a value that is not finite.
+        MismatchError: No pair has the same number of rows on both sides.
+    """
+    chosen = [demand_metric(name) for name in metrics]
+    pairs = all_pairs(a, b) if pairs is None else pairs
+    _demand_rows(a, b, pairs)
+    with working(threads=threads, memory=memory, advance=advance) as work:
+        left = _centred(a, [i for i, _ in pairs], work)
+        right = _centred(b, [j for _, j in pairs], work)
+        results = []
+        for metric in chosen:
+            scores = _scores(metric, (left, right), pairs, settings or Settings(), work)
+            results += [
+                Comparison(a[i].name, b[j].name, metric.name, scores[i, j], a[i].n)
+                for i, j in pairs
+            ]
+    return results
+
+
+def _centred(layers: Sequence[Layer], used: Sequence[int], work: Work) -> dict[int, Centred]:
+    indices = sorted(set(used))
+    return dict(zip(indices, work.run(centre, [layers[i] for i in indices]), strict=True))
+
+
+def _demand_rows(a: Sequence[Layer], b: Sequence[Layer], pairs: Sequence[Pair]) -> None:
+    if pairs and all(a[i].n != b[j].n for i, j in pairs):
+        i, j = pairs[0]
+        raise MismatchError(
+            f"layer `{a[i].name}` has {a[i].n} rows, `{b[j].name}` has {b[j].n}; "
+            "rows must be the same examples"
+        )
+
+
+def _scores(
+    metric: Metric,
+    sides: tuple[dict[int, Centred], dict[int, Centred]],
+    pairs: Sequence[Pair],
+    settings: Settings,
+    work: Work,
+) -> dict[Pair, Score]:
+    """One measure on all pairs: the undefined ones noted, the others in grids of equal n."""
+    left, right = sides
+    scores = {}
+    grids: dict[int, list[Pair]] = {}
+    for i, j in pairs:
+        note = _undefined(left[i], right[j])
+        if note:
+            scores[i, j] = Score(None, note=note)
+            work.advance(1)
+        else:
+            grids.setdefault(left[i].n, []).append((i, j))
+    for grid in grids.values():
+        rows, columns = sorted({i for i, _ in grid}), sorted({j for _, j in grid})
+        local = {(rows.index(i), columns.index(j)): (i, j) for i, j in grid}
+        found = metric.grid(
+            [left[i] for i in rows], [right[j] for j in columns], list(local), settings, work
+        )
+        scores |= {local[pair]: score for pair, score in found.items()}
+    return scores
+
+
+def _undefined(x: Centred, y: Centred) -> str | None:
+    """Why a pair cannot be compared, if it cannot."""
+    if x.n != y.n:
+        return f"{x.n} rows against {y.n}"
+    dead = [f"`{one.name}` of {side}" for one, side in ((x, "A"), (y, "B")) if one.constant]
+    if not dead:
+        return None
+    return f"{' and '.join(dead)} {'is' if len(dead) == 1 else 'are'} constant over the rows"

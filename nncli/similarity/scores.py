@@ -1,0 +1,68 @@
+"""What a measure gives for a pair of layers, and what it may be told."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncli.errors import MismatchError, NoAnswerError
+from nncli.similarity.centring import Centred, centre
+from nncli.similarity.cross import Pair
+from nncli.similarity.layers import layer_of
+from nncli.similarity.work import Work, working
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """The result of one measure on one pair of layers.
+
+    Attributes:
+        value: The value; None where the measure is not defined.
+        extra: Further columns, such as the dimensions kept.
+        note: Why the value is missing, or what to know about it.
+    """
+
+    value: float | None
+    extra: Mapping[str, float | int] = field(default_factory=dict)
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What measures may be told.
+
+    Attributes:
+        variance: The share of the variance that SVCCA keeps of each layer.
+    """
+
+    variance: float = 0.99
+
+
+Grid = Callable[
+    [Sequence[Centred], Sequence[Centred], Sequence[Pair], Settings, Work], dict[Pair, Score]
+]
+
+
+def single(grid: Grid, x: F64, y: F64, settings: Settings | None = None) -> float:
+    """A measure on two arrays: a grid of one pair.
+
+    Raises:
+        ArtifactError: Fewer than two rows, or a value that is not finite.
+        MismatchError: Different numbers of rows.
+        NoAnswerError: One of the two is constant.
+    """
+    a, b = layer_of(x, "x"), layer_of(y, "y")
+    if a.n != b.n:
+        raise MismatchError(f"`x` has {a.n} rows, `y` has {b.n}")
+    with working() as work:
+        left, right = centre(a), centre(b)
+        for one in (left, right):
+            if one.constant:
+                raise NoAnswerError(f"`{one.name}` is constant over the rows: nothing is defined")
+        score = grid([left], [right], [(0, 0)], settings or Settings(), work)[0, 0]
+    if score.value is None:
+        raise NoAnswerError(score.note or "the measure is not defined here")
+    return score.value

@@ -1,0 +1,74 @@
+"""Gram matrices of many layers in tiles, so that no n x n matrix is ever held.
+
+For a grid of L x L layers of d features, inner products of Gram matrices are cheaper than cross
+products of features as soon as n < L d. All kernels that depend on a pair of examples only can be
+summed this way.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nncli.similarity.centring import Centred
+from nncli.similarity.layers import Array
+from nncli.similarity.work import Work
+
+F64 = NDArray[np.float64]
+
+LARGEST = 256  # rows of a tile: products are near their top speed, and one float64 tile is 0.5 MB
+SMALLEST = 16
+
+
+def gram_tiles(layers: Sequence[Centred], work: Work) -> Iterator[tuple[F64, float]]:
+    """The tiles of the upper half of the Gram matrix of every layer.
+
+    Args:
+        layers: Layers with the same n.
+        work: Threads and memory.
+
+    Yields:
+        The entries of one tile of each Gram matrix, shape (layers, entries), in a buffer that the
+        next tile takes over; and how often the tile counts: 1 on the diagonal, else 2.
+    """
+    n, widths = layers[0].n, [layer.d * layer.dtype.itemsize for layer in layers]
+    fit = (work.memory // (16 * len(layers))) ** 0.5
+    step = min(n, max(SMALLEST, min(LARGEST, int(fit))))
+    keep = step * sum(widths) <= work.memory // 2
+    flat = np.empty(len(layers) * step * step)
+    for top in range(0, n, step):
+        upper = _Strip(layers, top, min(top + step, n), keep)
+        upper.load(work)
+        for left in range(top, n, step):
+            lower = upper if left == top else _Strip(layers, left, min(left + step, n), keep=False)
+            shape = (len(layers), upper.height, lower.height)
+            tile = flat[: int(np.prod(shape))].reshape(shape)
+            work.run(_product(upper, lower, tile), range(len(layers)))
+            yield tile.reshape(len(layers), -1), 1.0 if left == top else 2.0
+
+
+class _Strip:
+    """Some rows of every layer, kept in memory or read again for each tile."""
+
+    def __init__(self, layers: Sequence[Centred], start: int, stop: int, keep: bool) -> None:
+        self.layers, self.start, self.stop, self.keep = layers, start, stop, keep
+        self.height = stop - start
+        self.kept: list[Array] = []
+
+    def load(self, work: Work) -> None:
+        if self.keep:
+            self.kept = work.run(self.rows, range(len(self.layers)))
+
+    def rows(self, index: int) -> Array:
+        if self.kept:
+            return self.kept[index]
+        return self.layers[index].rows(self.start, self.stop)
+
+
+def _product(upper: _Strip, lower: _Strip, tile: F64) -> Callable[[int], None]:
+    def fill(index: int) -> None:
+        x = upper.rows(index)
+        y = x if lower is upper else lower.rows(index)
+        tile[index] = x @ y.T
+
+    return fill
