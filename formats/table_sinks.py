@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -79,7 +79,7 @@ class _CsvSink(Sink):
         super().__init__(output)
         # the quotes tell a single column of text from text that is no table
         lone = schema.types == [pa.string()]
-        self._quoting = csv.QUOTE_NONNUMERIC if lone else csv.QUOTE_MINIMAL
+        self._quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if lone else csv.QUOTE_MINIMAL
         self._rows([schema.names])
 
     def write(self, data: pa.Table) -> None:
