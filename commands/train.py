@@ -153,6 +153,7 @@ class Series:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
+    metavar="N",
     help="Seed of the label noise and the parts, the same for all networks.",
 )
 @click.option(
@@ -190,7 +191,7 @@ def command(
     output: str,
     **given: Any,
 ) -> None:
-    r"""Train small reference networks to study.
+    """Train small reference networks to study.
 
     Writes a folder: a checkpoint for each seed (`seed-0.safetensors`), each step kept
     (`seed-0-step-10.safetensors`) and each part of the data (`part-1-seed-0.safetensors`), and
@@ -275,7 +276,7 @@ def _plan(
         task = _with_noise(task, datasets[0], label_noise, folder, overwrite=overwrite)
     digests = {"train": datasets[0].digest, "test": datasets[1].digest}
     facts: dict[str, Any] = {
-        "arch": arch,
+        "arch": options.portable(arch),
         "data": {"name": options.portable(data), **digests},
         "training": task.hyperparameters() | {kind: one.digest for kind, one in inputs.items()},
     }
@@ -299,11 +300,14 @@ def _architecture(
     from nncli.architectures import canonical, is_user_code
     from nncli.formats.sources import open_source
 
-    start, inputs = None, {}
+    start: dict[str, Any] | None = None
+    inputs: dict[str, Any] = {}
     if init is not None:
         from nncli.checkpoints import resolve
 
         model = resolve(init, arch)
+        if model.arch is None:
+            raise ArtifactError(f"`{init}` brings a network of its own, which is not trained on")
         arch, inputs["init"] = model.arch, model
         start = {name: one.numpy() for name, one in model.module.state_dict().items()}
     if arch is None:

@@ -202,6 +202,26 @@ def test_a_member_that_diverges_is_named_and_the_others_are_kept(invoke, tmp_pat
         assert [row["seed"] for row in manifest(runs)] == [0, 2]
 
 
+def test_training_goes_on_from_another_checkpoint(invoke, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    invoke("train", *QUICK, "--seed", "4", "-o", first, code=0)
+    init = first / "seed-4.safetensors"
+    options = ("--init", init, "--steps", "5", "--save-steps", "0", "--seed", "0..1", "-o", second)
+    invoke("train", *options, code=0)
+    start, ends = (
+        load_file(init),
+        [load_file(second / f"seed-{seed}.safetensors") for seed in (0, 1)],
+    )
+    for seed in (0, 1):
+        step = load_file(second / f"seed-{seed}-step-0.safetensors")
+        assert all(np.array_equal(step[name], start[name]) for name in start)
+    assert not np.array_equal(ends[0]["head.weight"], ends[1]["head.weight"])  # batches differ
+    made = entry(second / "seed-0.safetensors")
+    assert made.facts["arch"] == ARCH
+    assert made.inputs[-1]["name"] == init.name
+    assert made.facts["training"]["init"] == made.inputs[-1]["digest"]
+
+
 def test_code_of_the_user_that_has_changed_is_another_network(invoke, tmp_path):
     path = tmp_path / "net.py"
     path.write_text(
@@ -209,6 +229,7 @@ def test_code_of_the_user_that_has_changed_is_another_network(invoke, tmp_path):
     )
     options = ("--arch", f"{path}:net", "--steps", "5", "-o", tmp_path / "runs")
     invoke("train", *options, code=0)
+    assert entry(tmp_path / "runs/seed-0.safetensors").facts["arch"] == "net.py:net"
     path.write_text(path.read_text() + "# changed\n")
     assert "its `training.code` is" in invoke("train", *options, code=3).stderr
 
