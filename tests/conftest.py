@@ -79,7 +79,19 @@ def python():
     return run
 
 
-SPAWN = "import os, pty, sys;sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+SPAWN = """
+import fcntl, os, pty, struct, sys, termios
+child, master = pty.fork()
+if child == 0:
+    fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    os.execvp(sys.argv[1], sys.argv[1:])
+try:
+    while chunk := os.read(master, 65536):
+        os.write(1, chunk)
+except OSError:  # how a terminal says that its last process is gone
+    pass
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
 
 
 @pytest.fixture(scope="session")
