@@ -117,7 +117,7 @@ class Activations:
 
     @property
     def source_digest(self) -> str | None:
-        """The digest of the whole dataset that the rows were chosen from."""
+        """The digest of the whole dataset, where the example ids are only places in it."""
         return self._data("source")
 
     def _data(self, key: str) -> str | None:
@@ -256,16 +256,17 @@ def align(
     """
     if assume_aligned or _same_rows(first, second):
         return _by_position(first, second)
-    if first.source_digest and second.source_digest and first.source_digest != second.source_digest:
+    recorded = first.data_digest is not None and second.data_digest is not None
+    if recorded and first.source_digest != second.source_digest:
         raise MismatchError(
-            f"`{first.name}` and `{second.name}` were captured from different data "
-            f"({first.source_digest[:15]}..., {second.source_digest[:15]}...)",
+            f"`{first.name}` and `{second.name}` were captured from different data, whose example "
+            "ids are only places in it",
             hint="capture both from the same `--data`, or say `--assume-aligned` to go by position",
         )
     ids = first.example_id, second.example_id
     if ids[0] is not None and ids[1] is not None:
         return _by_id(first, second, ids[0], ids[1])
-    if first.data_digest and second.data_digest:
+    if recorded:
         raise MismatchError(
             f"`{first.name}` and `{second.name}` were captured from different rows",
             hint="capture both with the same `--data`, `--split` and `--limit`, "

@@ -53,7 +53,9 @@ class Dataset:
         digest: SHA-256 over everything above but the name and the split: equal digests mean equal
             rows in equal order.
         class_names: Names of the classes.
-        positional: The example ids are places only; they say nothing about another source.
+        source_digest: Where the example ids are only places in the source, a digest of the whole
+            source, whatever the split and the limit: such ids say nothing about another source.
+            `None` where the ids are the source's own.
         entry: What the file says of itself, `None` for a foreign one.
     """
 
@@ -68,7 +70,7 @@ class Dataset:
     classes: int | None
     digest: str
     class_names: tuple[str, ...] | None = None
-    positional: bool = True
+    source_digest: str | None = None
     entry: Entry | None = None
 
     def __len__(self) -> int:
@@ -93,38 +95,58 @@ def load(spec: str, *, split: str = "all", limit: int | None = None) -> Dataset:
         EnvironmentFault: The Hugging Face Hub cannot be reached.
     """
     demand_split(split, limit)
-    rows = _read(spec, split, limit)
+    rows, source_digest = _read(spec, split, limit)
     if not len(rows.places):
         which = "" if split == "all" else f"{split} "
         hint = None if split == "all" else "`--split all` takes every row"
         raise ArtifactError(f"`{spec}` has no {which}rows", hint=hint)
-    dataset = _finish(rows, spec, split)
+    dataset = _finish(rows, spec, split, source_digest)
     _warn_of_one_class(dataset, limit)
     return dataset
 
 
-def _read(spec: str, split: str, limit: int | None) -> Rows:
+def _read(spec: str, split: str, limit: int | None) -> tuple[Rows, str | None]:
+    """The chosen rows, and where their ids are only places, the digest of the whole source."""
     if spec == DIGITS:
-        return read_digits(split, limit)
+        return read_digits(split, limit), _digest_of_text(DIGITS)
     if spec.startswith(HUB):
         from nncli.formats.hub_datasets import read_hub
 
-        return read_hub(spec, split, limit)
+        rows = read_hub(spec, split, limit)
+        return rows, _digest_of_text(spec) if rows.example_id is None else None
     with _open(spec) as source:
-        if source.folder is not None:
-            from nncli.formats.dataset_folders import read_folder
+        rows = _read_source(source, spec, split, limit)
+        if rows.example_id is not None:
+            return rows, None
+        return rows, _digest_of_folder(source.folder) if source.folder else source.digest
 
-            return read_folder(source.folder, spec, split, limit)
-        if source.format in ("safetensors", "npz", "npy"):
-            from nncli.formats.dataset_arrays import read_arrays
-            from nncli.formats.tensors import open_tensors
 
-            return read_arrays(open_tensors(source), split, limit)
-        if source.format in ("parquet", "arrow-file", "arrow-stream", "csv", "json", "jsonl"):
-            from nncli.formats.dataset_tables import read_rows
+def _digest_of_text(text: str) -> str:
+    return content_digest({"source": (text,)})
 
-            return read_rows(source, split, limit)
-        raise source.expected(KINDS)
+
+def _digest_of_folder(folder: Path) -> str:
+    """A digest over the names and sizes of the files in a folder, which is soon read."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    listed = tuple(f"{path.relative_to(folder)} {path.stat().st_size}" for path in files)
+    return content_digest({"source": listed})
+
+
+def _read_source(source: Source, spec: str, split: str, limit: int | None) -> Rows:
+    if source.folder is not None:
+        from nncli.formats.dataset_folders import read_folder
+
+        return read_folder(source.folder, spec, split, limit)
+    if source.format in ("safetensors", "npz", "npy"):
+        from nncli.formats.dataset_arrays import read_arrays
+        from nncli.formats.tensors import open_tensors
+
+        return read_arrays(open_tensors(source), split, limit)
+    if source.format in ("parquet", "arrow-file", "arrow-stream", "csv", "json", "jsonl"):
+        from nncli.formats.dataset_tables import read_rows
+
+        return read_rows(source, split, limit)
+    raise source.expected(KINDS)
 
 
 def _open(spec: str) -> Source:
@@ -141,7 +163,7 @@ def _open(spec: str) -> Source:
     )
 
 
-def _finish(rows: Rows, name: str, split: str) -> Dataset:
+def _finish(rows: Rows, name: str, split: str, source_digest: str | None) -> Dataset:
     ids = _unique_ids(rows, name)
     x, encoded = _inputs(rows, name)
     mask = _fitting_mask(rows, x, name)
@@ -166,7 +188,7 @@ def _finish(rows: Rows, name: str, split: str) -> Dataset:
         classes=rows.classes,
         digest=content_digest(content),
         class_names=rows.class_names,
-        positional=rows.example_id is None,
+        source_digest=source_digest,
         entry=rows.entry,
     )
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nncli.errors import ArtifactError, UsageError
-from nncli.formats.dataset_folders import is_saved  # noqa: F401  (also asked for here)
 from nncli.formats.dataset_rows import Rows
 from nncli.formats.hub_streams import Origin, read_streams, translated
 

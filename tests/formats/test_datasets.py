@@ -80,7 +80,7 @@ def test_arrays_come_back_as_they_were_saved(points):
     assert (data.x == x).all()
     assert (data.y == y).all()
     assert (data.name, data.split, data.classes, len(data)) == (path, "all", 4, 40)
-    assert data.positional
+    assert data.source_digest == load(path, split="test", limit=3).source_digest
     assert data.example_id.tolist() == list(range(40))
 
 

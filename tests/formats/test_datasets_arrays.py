@@ -63,7 +63,7 @@ def test_a_dataset_artifact_comes_back_with_everything(tmp_path):
     assert data.x.dtype == np.int64
     assert (data.mask == mask).all()
     assert data.example_id.tolist() == [0, 10, 20, 30, 40, 50]
-    assert not data.positional
+    assert data.source_digest is None
     assert data.class_names == ("no", "yes")
     assert sorted(data.factors) == ["hue", "place"]
     assert (data.factors["place"] == arrays["factor_place"]).all()

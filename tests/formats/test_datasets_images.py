@@ -45,7 +45,7 @@ def test_subfolders_are_classes_and_paths_are_ids(animals):
     assert data.y.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
     assert data.class_names == ("cat", "dog")
     assert data.example_id[[0, 7]].tolist() == ["cat/0.png", "dog/3.png"]
-    assert not data.positional
+    assert data.source_digest is None
 
 
 def test_a_folder_without_splits_is_divided_by_class(animals):

@@ -182,7 +182,7 @@ def test_the_split_column_is_believed_and_ids_are_kept(tmp_path):
     assert load(path, split="test").example_id.tolist() == ["q"]
     assert load(path, split="train").example_id.tolist() == ["r"]
     assert load(path).example_id.tolist() == ["q", "r", "s"]
-    assert not load(path).positional
+    assert load(path).source_digest is None
 
 
 def test_a_split_column_of_numbers_is_a_factor(tmp_path):
