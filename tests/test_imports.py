@@ -1,0 +1,164 @@
+"""The rules of the architecture, read off the source."""
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from nncli.cli import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"nncli": "nncli", "commands": "nncli.commands", "formats": "nncli.formats"}
+HEAVY = {"torch", "numpy", "scipy", "pyarrow", "datasets", "safetensors", "matplotlib", "rich"}
+HEAVY |= {"tqdm", "transformers", "onnx", "sklearn", "pandas", "PIL"}
+MAY_READ_FORMATS = ("nncli.cli", "nncli.options", "nncli.checkpoints")
+
+
+def modules():
+    """Every module with its path, under the name it is imported by."""
+    for folder, package in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            if folder == "nncli" and path.relative_to(ROOT / "nncli").parts[0] in FOLDERS:
+                continue  # the links
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            name = ".".join([package, *(part for part in parts if part != "__init__")])
+            yield name, path
+
+
+MODULES = dict(modules())
+
+
+def imports(path, *, top_level=False):
+    """What a module imports (full names), `TYPE_CHECKING` blocks left out."""
+    found = []
+
+    def visit(node):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            return
+        if top_level and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            return
+        if isinstance(node, ast.Import):
+            found.extend(one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            found.extend(f"{node.module}.{one.name}" for one in node.names)
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(path.read_text()))
+    return found
+
+
+def of(package):
+    return [name for name in MODULES if name == package or name.startswith(f"{package}.")]
+
+
+def within(name, *packages):
+    return any(name == one or name.startswith(f"{one}.") for one in packages)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_no_module_imports_the_folders_by_their_bare_names(name):
+    # it would work inside the repository, and nowhere else
+    assert not [one for one in imports(MODULES[name]) if within(one, "commands", "formats")]
+
+
+@pytest.mark.parametrize("name", of("nncli.formats"))
+def test_formats_import_nothing_of_ours_but_errors_and_each_other(name):
+    ours = [one for one in imports(MODULES[name]) if within(one, "nncli")]
+    assert not [one for one in ours if not within(one, "nncli.formats", "nncli.errors")]
+
+
+@pytest.mark.parametrize("name", of("nncli.formats"))
+def test_formats_know_nothing_of_command_lines(name):
+    assert not [one for one in imports(MODULES[name]) if within(one, "click", "tqdm")]
+
+
+NUMERICS = [
+    name
+    for name in of("nncli")
+    if not within(name, "nncli.commands", "nncli.formats", "nncli.cli", "nncli.options")
+    and not within(name, "nncli.exits", "nncli.__main__")
+]
+
+
+@pytest.mark.parametrize("name", NUMERICS)
+def test_numerics_know_nothing_of_command_lines_or_files(name):
+    forbidden = ["click", "tqdm", "nncli.commands", "nncli.cli", "nncli.options"]
+    if not within(name, *MAY_READ_FORMATS):
+        forbidden.append("nncli.formats")
+    assert not [one for one in imports(MODULES[name]) if within(one, *forbidden)]
+
+
+@pytest.mark.parametrize("name", NUMERICS)
+def test_numerics_print_nothing_and_open_nothing(name):
+    called = {
+        node.func.id
+        for node in ast.walk(ast.parse(MODULES[name].read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    allowed = {"open"} if within(name, "nncli.checkpoints") else set()
+    assert not called & {"print", "input", "open", "exit", "breakpoint"} - allowed
+
+
+@pytest.mark.parametrize("name", of("nncli.commands"))
+def test_commands_import_at_the_top_only_what_help_can_afford(name):
+    affordable = {"click", *sys.stdlib_module_names}
+    for one in imports(MODULES[name], top_level=True):
+        cheap = one.split(".")[0] in affordable or within(one, "nncli.options", "nncli.errors")
+        assert cheap or one == "nncli.__version__", f"{name} imports {one} at its top"
+
+
+@pytest.mark.parametrize("name", of("nncli.commands"))
+def test_commands_hold_no_mathematics(name):
+    text = MODULES[name].read_text()
+    assert not re.search(r"\b(np|numpy|torch)\.(linalg|fft|einsum)\b", text)
+    assert not [one for one in imports(MODULES[name]) if within(one, "scipy", "torch.nn")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_nothing_heavy_is_imported_by_the_core(name):
+    if within(name, "nncli.cli", "nncli.options", "nncli.errors", "nncli.exits", "nncli.__main__"):
+        for one in imports(MODULES[name], top_level=True):
+            assert one.split(".")[0] not in HEAVY, f"{name} imports {one} at its top"
+
+
+def test_the_table_of_commands_and_the_folder_agree():
+    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__"}
+    assert {one.module for one in COMMANDS.values()} == files
+
+
+def test_packages_of_commands_and_formats_are_flat():
+    for folder in ("commands", "formats"):
+        nested = [path for path in (ROOT / folder).rglob("*.py") if path.parent.name != folder]
+        assert nested == []
+
+
+SCRIPT = """
+import sys
+from nncli.cli import main
+sys.argv[1:] = {arguments}
+try:
+    main()
+except SystemExit as done:
+    assert done.code == 0, done.code
+print("\\n" + " ".join(sorted({heavy} & set(sys.modules))))
+"""
+
+
+@pytest.mark.parametrize("command", [None, *sorted(COMMANDS)])
+def test_help_imports_nothing_heavy(command, python):
+    arguments = [command, "--help"] if command else ["--help"]
+    done = python(SCRIPT.format(arguments=arguments, heavy=HEAVY))
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().splitlines()[-1] == ""
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_is_and_stays_small(name):
+    text = MODULES[name].read_text()
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), f"{name} has no docstring"
+    assert len(text.splitlines()) <= 400, f"{name} is too long to hold in the head"
