@@ -1,5 +1,6 @@
 """Tensors in whatever holds them: our own formats, NumPy's, torch's, and folders of shards."""
 
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,12 @@ class ShardedFile(TensorFile):
         self.files = files
         self._owner = {name: file for file in files for name in file.specs}
         self.specs = {name: file.specs[name] for name, file in self._owner.items()}
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the names and digests of the files, as `sha256:<hex>`."""
+        listed = "".join(f"{Path(file.name).name} {file.digest}\n" for file in self.files)
+        return f"sha256:{hashlib.sha256(listed.encode()).hexdigest()}"
 
     def close(self) -> None:
         """Close the files."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from nncli.errors import ArtifactError
 from nncli.formats.describe import SHOWN_FIRST, SHOWN_WHOLE, Column, Description
 from nncli.formats.entry import KEY, Entry
-from nncli.formats.sources import DESCRIPTIONS, Source, open_source
-from nncli.formats.tables import read_table
+from nncli.formats.sources import DESCRIPTIONS, Source
+from nncli.formats.tables import Table, read_table
 
 MANIFEST = "manifest.parquet"  # of a folder that is a series
 ARROW_OWN = "ARROW:schema"
@@ -56,10 +56,16 @@ def again(source: Source) -> Source:
     return Source(source.name, os.fdopen(os.dup(source.file.fileno()), "rb"), path=source.path)
 
 
+def read_rows(source: Source) -> Table:
+    """Read a table, or the manifest of a folder, and leave the source open."""
+    if source.folder is not None:
+        return read_table(str(source.folder / MANIFEST))
+    return read_table(again(source))
+
+
 def number_columns(source: Source) -> Iterator[tuple[str, NDArray[Any]]]:
     """The columns of numbers of a table, without their nulls."""
-    with open_source(str(source.folder / MANIFEST)) if source.folder else again(source) as opened:
-        data = read_table(opened).data
+    data = read_rows(source).data
     for name, column in zip(data.column_names, data.columns, strict=True):
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             yield name, column.drop_null().to_numpy()

@@ -1,0 +1,96 @@
+"""Reliability diagrams: accuracy over confidence, the answers they rest on below."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from nncli.figures.pictures import Reliability, ReliabilityPanel
+from nncli.figures.style import COLOURS, GREY, INK, new_figure
+
+MOST_ACROSS = 4
+
+
+def reliability_figure(picture: Reliability) -> Figure:
+    """Draw a reliability diagram and a histogram for each panel.
+
+    Args:
+        picture: The panels.
+
+    Returns:
+        The figure.
+    """
+    count = len(picture.panels)
+    across = min(count, MOST_ACROSS)
+    rows = -(-count // across)
+    figure = new_figure(max(3.1 * across + 0.5, 4.4), 4.0 * rows, picture.title, picture.caption)
+    grid = figure.add_gridspec(2 * rows, across, height_ratios=[3, 1] * rows)
+    for place, panel in enumerate(picture.panels):
+        row, column = divmod(place, across)
+        upper = figure.add_subplot(grid[2 * row, column])
+        lower = figure.add_subplot(grid[2 * row + 1, column], sharex=upper)
+        _draw_curve(upper, panel)
+        _draw_counts(lower, panel)
+        if column == 0:
+            upper.set_ylabel("accuracy (share right)")
+            lower.set_ylabel("answers")
+    return figure
+
+
+def _draw_curve(axes: Axes, panel: ReliabilityPanel) -> None:
+    there = panel.count > 0
+    width = np.diff(panel.edges)
+    axes.bar(
+        panel.edges[:-1][there],
+        panel.accuracy[there],
+        width[there],
+        align="edge",
+        color=COLOURS[0],
+        alpha=0.28,
+        edgecolor="white",
+        lw=0.8,
+    )
+    for one in panel.members:
+        axes.plot(panel.confidence[there], one[there], color=COLOURS[0], lw=0.6, alpha=0.4)
+    axes.plot([0, 1], [0, 1], color=GREY, lw=1, ls=(0, (4, 3)), label="calibrated")
+    _draw_gaps(axes, panel)
+    axes.plot(
+        panel.confidence[there], panel.accuracy[there], "o-", color=COLOURS[0], lw=1.5, ms=3.5
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+    axes.tick_params(labelbottom=False)
+    said = f"ECE {panel.ece:.3f}"
+    if panel.member_ece:
+        low, high = min(panel.member_ece), max(panel.member_ece)
+        said += f"\nsingle models\n{low:.3f} to {high:.3f}"
+    axes.text(0.04, 0.96, said, transform=axes.transAxes, va="top", color=INK)
+    if panel.title:
+        axes.set_title(panel.title)
+
+
+def _draw_gaps(axes: Axes, panel: ReliabilityPanel) -> None:
+    there = panel.count > 0
+    axes.vlines(
+        panel.confidence[there],
+        panel.confidence[there],
+        panel.accuracy[there],
+        color=COLOURS[1],
+        lw=2,
+        label="gap",
+    )
+    axes.legend(loc="lower right", handlelength=1.6)
+
+
+def _draw_counts(axes: Axes, panel: ReliabilityPanel) -> None:
+    axes.bar(
+        panel.edges[:-1],
+        panel.count,
+        np.diff(panel.edges),
+        align="edge",
+        color=COLOURS[0],
+        alpha=0.55,
+        edgecolor="white",
+        lw=0.8,
+    )
+    axes.set_xlabel("confidence (largest probability)")
+    axes.locator_params(axis="y", nbins=3)
+    axes.set_xticks(np.linspace(0, 1, 6))
