@@ -16,6 +16,7 @@ from nncli.similarity.spectrum import main_directions, rank
 from nncli.similarity.work import Work
 
 F64 = NDArray[np.float64]
+EXACT_WORK = 10**10  # operations up to which float64 is no matter
 Correlate = Callable[[Pair, F64], tuple[float, dict[str, float]]]
 
 
@@ -121,7 +122,9 @@ def svcca_grid(
         return float(np.minimum(singular_values(product), 1.0).mean()), {}
 
     left, right = work.run(basis, a), work.run(basis, b)
-    return _over_bases(correlate, left, right, pairs, work, saturated={}, exact=False)
+    operations = sum(2 * left[i].n * left[i].d * right[j].d for i, j in pairs)
+    exact = operations <= EXACT_WORK  # the main directions are large: float32 errs by 1e-8
+    return _over_bases(correlate, left, right, pairs, work, saturated={}, exact=exact)
 
 
 def pwcca_grid(

@@ -14,6 +14,8 @@ from nncli.similarity.work import Work, unheard
 
 F64 = NDArray[np.float64]
 
+EXACT_WORK = 10**10  # operations up to which float64 is no matter; beyond, float32 errs by 1e-9
+
 
 def linear_cka(x: F64, y: F64) -> float:
     """Linear CKA with the biased HSIC, a similarity in [0, 1]; the same as the RV coefficient.
@@ -55,31 +57,33 @@ def linear_cka_grid(
     work: Work,
 ) -> dict[Pair, Score]:
     """Linear CKA of pairs of layers, by the cheaper of two routes with the same result."""
-    route = by_gram if gram_is_cheaper(a, b, pairs) else by_features
-    cross, own_a, own_b = route(a, b, pairs, work)
+    tiles, features = costs(a, b, pairs)
+    route = by_gram if tiles < features else by_features
+    exact = min(tiles, features) <= EXACT_WORK
+    cross, own_a, own_b = route(a, b, pairs, work, exact=exact)
     return {
         (i, j): Score(min(1.0, value / float(np.sqrt(own_a[i] * own_b[j]))))
         for (i, j), value in cross.items()
     }
 
 
-def gram_is_cheaper(a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair]) -> bool:
-    """Whether n x n tiles take less work than d x d products.
+def costs(a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair]) -> tuple[int, int]:
+    """Floating-point operations of the two routes: n x n tiles, and d x d products.
 
-    For a grid of L x L layers of d features that is so when n < L d, for one pair when n < d. So
-    d x d products are made only when they are small beside the data.
+    For a grid of L x L layers of d features tiles are cheaper when about n < (L + 1) d. So d x d
+    products are made only when they are small beside the data.
     """
     n, layers = a[0].n, [*a, *b]
     tiles = sum(n * n * x.d for x in layers) + n * n * len(layers) ** 2 // 2
     features = sum(2 * n * a[i].d * b[j].d for i, j in pairs) + sum(n * x.d**2 for x in layers)
-    return tiles < features
+    return tiles, features
 
 
 Products = tuple[dict[Pair, float], dict[int, float], dict[int, float]]
 
 
 def by_features(
-    a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair], work: Work
+    a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair], work: Work, *, exact: bool
 ) -> Products:
     """Inner products of Gram matrices as `|X'Y|_F²`, from cross products of features.
 
@@ -97,21 +101,21 @@ def by_features(
         return {
             i: v
             for (i, _), v in over_cross_products(
-                square, side, side, twins, quiet, exact=False
+                square, side, side, twins, quiet, exact=exact
             ).items()
         }
 
-    return over_cross_products(square, a, b, pairs, work, exact=False), own(a), own(b)
+    return over_cross_products(square, a, b, pairs, work, exact=exact), own(a), own(b)
 
 
 def by_gram(
-    a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair], work: Work
+    a: Sequence[Centred], b: Sequence[Centred], pairs: Sequence[Pair], work: Work, *, exact: bool
 ) -> Products:
     """The same from tiles of the Gram matrices."""
     place = {id(x): index for index, x in enumerate({id(x): x for x in [*a, *b]}.values())}
     layers = list({id(x): x for x in [*a, *b]}.values())
     inner = np.zeros((len(layers), len(layers)))
-    for tile, count in gram_tiles(layers, work):
+    for tile, count in gram_tiles(layers, work, exact=exact):
         inner += count * (tile @ tile.T)
         work.advance(len(pairs) * count * tile.shape[1] / a[0].n ** 2)
     left, right = [place[id(x)] for x in a], [place[id(y)] for y in b]

@@ -5,6 +5,8 @@ loss is bounded for the matrix at hand, and the singular value decomposition ste
 bound is too large.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,17 +26,21 @@ def singular_values(m: F64) -> F64:
     Returns:
         min(p, q) values, in descending order.
     """
-    squares = np.linalg.eigvalsh(_small_gram(m)).astype(np.float64)
-    quick: F64 = np.sqrt(np.maximum(squares, 0.0))[::-1]
+    quick = _roots(np.linalg.eigvalsh(_small_gram(m)))
     if _loss(quick) <= SUM_ACCURACY * float(quick.sum()):
         return quick
-    values: F64 = np.linalg.svd(m, compute_uv=False)
-    return values
+    return np.linalg.svd(m, compute_uv=False).astype(np.float64)
 
 
 def _small_gram(m: F64) -> F64:
     gram: F64 = m @ m.T if m.shape[0] <= m.shape[1] else m.T @ m
     return gram
+
+
+def _roots(squares: NDArray[np.floating[Any]]) -> F64:
+    """Square roots of ascending eigenvalues, descending; rounding below 0 is 0."""
+    roots: F64 = np.sqrt(np.maximum(squares, 0.0))[::-1].astype(np.float64)
+    return roots
 
 
 def _loss(values: F64) -> float:
@@ -61,7 +67,7 @@ def singular_triplets(m: F64) -> tuple[F64, F64, F64]:
     """
     tall = m.shape[0] > m.shape[1]
     squares, near = np.linalg.eigh(_small_gram(m))
-    values = np.sqrt(np.maximum(squares[::-1], 0.0))
+    values = _roots(squares)
     if not values.size or values[-1] <= VECTOR_FLOOR * values[0]:
         u, values, vt = np.linalg.svd(m, full_matrices=False)
         return u, values, vt.T

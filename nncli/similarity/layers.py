@@ -15,6 +15,7 @@ Array = NDArray[Any]
 Read = Callable[[int, int], Array]
 
 BLOCK_BYTES = 32 << 20
+FEWEST, MOST = 16, 1024  # rows of a block
 
 
 def row_name(row: int) -> str:
@@ -79,6 +80,6 @@ def blocks(n: int, width: int, *, most: int = BLOCK_BYTES) -> Iterator[tuple[int
     Yields:
         (start, stop) of each block; 16 to 1024 rows, the last one shorter.
     """
-    step = min(1024, max(16, most // (8 * max(width, 1))))
+    step = min(MOST, max(FEWEST, most // (8 * max(width, 1))))
     for start in range(0, n, step):
         yield start, min(start + step, n)

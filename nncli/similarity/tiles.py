@@ -20,12 +20,15 @@ LARGEST = 256  # rows of a tile: products are near their top speed, and one floa
 SMALLEST = 16
 
 
-def gram_tiles(layers: Sequence[Centred], work: Work) -> Iterator[tuple[F64, float]]:
+def gram_tiles(
+    layers: Sequence[Centred], work: Work, *, exact: bool
+) -> Iterator[tuple[F64, float]]:
     """The tiles of the upper half of the Gram matrix of every layer.
 
     Args:
         layers: Layers with the same n.
         work: Threads and memory.
+        exact: Multiply in float64 even where the layers are float32.
 
     Yields:
         The entries of one tile of each Gram matrix, shape (layers, entries), in a buffer that the
@@ -37,10 +40,12 @@ def gram_tiles(layers: Sequence[Centred], work: Work) -> Iterator[tuple[F64, flo
     keep = step * sum(widths) <= work.memory // 2
     flat = np.empty(len(layers) * step * step)
     for top in range(0, n, step):
-        upper = _Strip(layers, top, min(top + step, n), keep)
+        upper = _Strip(layers, (top, min(top + step, n)), keep=keep, exact=exact)
         upper.load(work)
         for left in range(top, n, step):
-            lower = upper if left == top else _Strip(layers, left, min(left + step, n), keep=False)
+            lower = upper
+            if left != top:
+                lower = _Strip(layers, (left, min(left + step, n)), keep=False, exact=exact)
             shape = (len(layers), upper.height, lower.height)
             tile = flat[: int(np.prod(shape))].reshape(shape)
             work.run(_product(upper, lower, tile), range(len(layers)))
@@ -50,9 +55,11 @@ def gram_tiles(layers: Sequence[Centred], work: Work) -> Iterator[tuple[F64, flo
 class _Strip:
     """Some rows of every layer, kept in memory or read again for each tile."""
 
-    def __init__(self, layers: Sequence[Centred], start: int, stop: int, keep: bool) -> None:
-        self.layers, self.start, self.stop, self.keep = layers, start, stop, keep
-        self.height = stop - start
+    def __init__(
+        self, layers: Sequence[Centred], span: tuple[int, int], *, keep: bool, exact: bool
+    ) -> None:
+        self.layers, self.span, self.keep, self.exact = layers, span, keep, exact
+        self.height = span[1] - span[0]
         self.kept: list[Array] = []
 
     def load(self, work: Work) -> None:
@@ -62,7 +69,8 @@ class _Strip:
     def rows(self, index: int) -> Array:
         if self.kept:
             return self.kept[index]
-        return self.layers[index].rows(self.start, self.stop)
+        block = self.layers[index].rows(*self.span)
+        return block.astype(np.float64) if self.exact else block
 
 
 def _product(upper: _Strip, lower: _Strip, tile: F64) -> Callable[[int], None]:

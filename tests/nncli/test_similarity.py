@@ -1,0 +1,344 @@
+"""The measures on two arrays: reference values, invariances, symmetry."""
+
+import doctest
+import importlib
+import pkgutil
+import warnings
+
+import numpy as np
+import pytest
+
+import nncli.similarity
+from nncli.errors import ArtifactError, MismatchError, NncliWarning, NoAnswerError
+from nncli.similarity import METRICS, linear_cka, procrustes, pwcca, svcca
+
+SEED = 20210803
+
+
+def latent_pair(rng, n, k, d1, d2):
+    latents = rng.standard_normal((n, k))
+    to_x, to_y = rng.standard_normal((k, d1)), rng.standard_normal((k, d2))
+    x = latents @ to_x + 0.5 * rng.standard_normal((n, d1)) + 2.0
+    y = latents @ to_y + 0.5 * rng.standard_normal((n, d2)) - 1.0
+    return x, y
+
+
+def tall(rng):
+    return latent_pair(rng, 200, 10, 32, 48)
+
+
+def square(rng):
+    return latent_pair(rng, 200, 10, 40, 40)
+
+
+def rotated(rng):
+    x, _ = square(np.random.default_rng(SEED))
+    rotation, _ = np.linalg.qr(rng.standard_normal((40, 40)))
+    return x, 3.0 * (x @ rotation) + 5.0
+
+
+def affine(rng):
+    x, _ = square(np.random.default_rng(SEED))
+    return x, x @ rng.standard_normal((40, 40)) + 1.0
+
+
+def dead(rng):
+    x, y = tall(rng)
+    x[:, 1], x[:, 2], x[:, 3] = x[:, 0], 0.0, 7.0
+    return x, y
+
+
+def offset(rng):
+    x, y = tall(rng)
+    return (x + 1e4).astype(np.float32), (y - 1e4).astype(np.float32)
+
+
+CASES = {
+    "tall": tall,
+    "square": square,
+    "wide": lambda rng: latent_pair(rng, 40, 6, 96, 64),
+    "rot": rotated,
+    "affine": affine,
+    "null": lambda rng: (rng.standard_normal((200, 32)), rng.standard_normal((200, 48))),
+    "dead": dead,
+    "offset": offset,
+    "self": lambda rng: (tall(rng)[0],) * 2,
+}
+# in float64, from singular value decompositions of the whole centred matrices:
+# linear CKA, mean CCA, SVCCA at 99 %, PWCCA weighted by x and by y, squared Procrustes distance
+REFERENCE = {
+    "tall": (
+        0.795356945262,
+        0.590543426684,
+        0.772500894598,
+        0.90029430156,
+        0.912160337314,
+        0.1638588359,
+    ),
+    "square": (
+        0.766180590794,
+        0.511146073449,
+        0.690343802833,
+        0.875017151625,
+        0.871313620588,
+        0.177721020786,
+    ),
+    "wide": (0.954169414639, 1.0, 0.724650837908, 1.0, 1.0, 0.0346592082618),
+    "rot": (1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
+    "affine": (0.927481562626, 1.0, 0.943522742195, 1.0, 1.0, 0.0494104638795),
+    "null": (
+        0.15823184239,
+        0.447770037621,
+        0.441979595184,
+        0.44847722883,
+        0.447354485318,
+        1.29634998493,
+    ),
+    "dead": (
+        0.78283058074,
+        0.611270077284,
+        0.86297350501,
+        0.912090445256,
+        0.921775075182,
+        0.17617861523,
+    ),
+    "offset": (
+        0.795356086695,
+        0.590533367992,
+        0.772488208827,
+        0.900290991575,
+        0.912165021335,
+        0.163860822517,
+    ),
+    "self": (1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
+}
+# dimensions kept at 99 % of the variance, ranks
+DIMENSIONS = {
+    "tall": ((14, 21), (32, 48)),
+    "square": ((16, 18), (40, 40)),
+    "wide": ((20, 18), (39, 39)),
+    "affine": ((16, 12), (40, 40)),
+    "null": ((32, 47), (32, 48)),
+    "dead": ((12, 21), (29, 48)),
+}
+
+
+def case(name):
+    return CASES[name](np.random.default_rng(SEED))
+
+
+@pytest.fixture(autouse=True)
+def _quiet_about_saturation():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NncliWarning)
+        yield
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_are_those_of_the_definitions(name):
+    x, y = case(name)
+    found = (
+        linear_cka(x, y),
+        svcca(x, y, variance=1.0),
+        svcca(x, y),
+        pwcca(x, y),
+        pwcca(y, x),
+        procrustes(x, y),
+    )
+    # float32 input cannot be closer; everything else is to all digits
+    assert found == pytest.approx(REFERENCE[name], abs=2e-4 if name == "offset" else 1e-10)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_double_precision_of_shifted_float32_data_is_the_reference_to_all_digits(name):
+    x, y = (one.astype(np.float64) for one in case(name))
+    found = (linear_cka(x, y), svcca(x, y), procrustes(x, y))
+    assert found == pytest.approx([REFERENCE[name][i] for i in (0, 2, 5)], abs=1e-10)
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_dimensions_kept_are_reported(name):
+    x, y = (
+        nncli.similarity.layer_of(one, side) for one, side in zip(case(name), "xy", strict=True)
+    )
+    kept, ranks = (
+        (one.score.extra["dims_a"], one.score.extra["dims_b"])
+        for one in nncli.similarity.compare([x], [y], ["svcca", "pwcca"])
+    )
+    assert (kept, ranks) == DIMENSIONS[name]
+
+
+@pytest.mark.parametrize(
+    ("how", "cka", "distance"),
+    [
+        ("flatten", 0.976075731904, 0.0402463097586),
+        ("mean", 0.59693178602, 0.717645536332),
+        ("positions", 0.0361985157071, 1.66974673602),
+    ],
+)
+def test_convolutional_layers_under_each_reduction(how, cka, distance):
+    rng = np.random.default_rng(SEED)
+    latents = rng.standard_normal((64, 5))
+    x = np.tanh(np.einsum("nk,kchw->nchw", latents, rng.standard_normal((5, 6, 5, 5))))
+    y = np.tanh(np.einsum("nk,kchw->nchw", latents, rng.standard_normal((5, 8, 5, 5))))
+    x, y = x + 0.2 * rng.standard_normal(x.shape), y + 0.2 * rng.standard_normal(y.shape)
+
+    def layer(name, one):
+        raw = nncli.similarity.Raw(name, one.shape, one.dtype, lambda a, b: one[a:b])
+        return nncli.similarity.reduce(raw, how)
+
+    found = nncli.similarity.compare([layer("x", x)], [layer("y", y)], ["linear-cka", "procrustes"])
+    assert [one.score.value for one in found] == pytest.approx([cka, distance], abs=1e-10)
+
+
+TRANSFORMATIONS = {
+    "shift": lambda rng, x: x + 10 * rng.standard_normal(x.shape[1]),
+    "scale": lambda rng, x: 0.01 * x,
+    "permutation": lambda rng, x: x[:, rng.permutation(x.shape[1])],
+    "rotation": lambda rng, x: x @ np.linalg.qr(rng.standard_normal((x.shape[1],) * 2))[0],
+    "linear": lambda rng, x: x @ rng.standard_normal((x.shape[1],) * 2),
+}
+
+
+@pytest.mark.parametrize("change", TRANSFORMATIONS)
+@pytest.mark.parametrize("name", METRICS)
+def test_a_measure_is_invariant_to_what_it_declares_and_to_nothing_else(name, change):
+    x, y = case("tall")
+    rng = np.random.default_rng(1)
+    measure, transform = METRICS[name].function, TRANSFORMATIONS[change]
+    value = measure(x, y)
+    moved = [measure(transform(rng, x), y), measure(x, transform(rng, y))]
+    if change in METRICS[name].invariances:
+        assert moved == pytest.approx([value, value], abs=1e-9)
+    else:
+        assert max(abs(one - value) for one in moved) > 1e-4
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_measure_is_symmetric_if_and_only_if_it_declares_so(name):
+    x, y = case("tall")
+    measure = METRICS[name].function
+    assert (abs(measure(x, y) - measure(y, x)) < 1e-10) == METRICS[name].symmetric
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("inputs", ["tall", "wide", "null", "self", "rot"])
+def test_values_stay_in_the_declared_range(name, inputs):
+    metric = METRICS[name]
+    assert metric.low <= metric.function(*case(inputs)) <= metric.high
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_layer_is_as_alike_to_itself_as_can_be(name):
+    metric = METRICS[name]
+    x = case("tall")[0].astype(np.float32)
+    best = metric.high if metric.kind == "similarity" else metric.low
+    assert metric.function(x, x) == pytest.approx(best, abs=1e-7)
+
+
+def test_pwcca_is_invariant_to_a_linear_map_of_the_second_side_alone():
+    x, y = case("tall")
+    rng = np.random.default_rng(1)
+    change = TRANSFORMATIONS["linear"]
+    assert pwcca(x, change(rng, y)) == pytest.approx(pwcca(x, y), abs=1e-9)
+    assert abs(pwcca(change(rng, x), y) - pwcca(x, y)) > 1e-4
+
+
+def test_linear_cka_of_independent_data_is_the_mean_of_its_permutations():
+    # the exact mean over row permutations: sqrt(bx by) / (n - 1), b = tr(K)^2 / tr(K^2)
+    x, y = case("null")
+    rng = np.random.default_rng(0)
+    mean = np.mean([linear_cka(x, y[rng.permutation(len(y))]) for _ in range(60)])
+
+    def spread(one):
+        squares = np.linalg.svd(one - one.mean(0), compute_uv=False) ** 2
+        return squares.sum() ** 2 / (squares**2).sum()
+
+    assert mean == pytest.approx(np.sqrt(spread(x) * spread(y)) / (len(x) - 1), abs=2e-3)
+
+
+def test_procrustes_is_the_residual_of_the_best_rotation():
+    from scipy.linalg import orthogonal_procrustes
+
+    x, y = case("square")
+    x, y = (one - one.mean(0) for one in (x, y))
+    x, y = (one / np.linalg.norm(one) for one in (x, y))
+    rotation, _ = orthogonal_procrustes(x, y)
+    assert procrustes(x, y) == pytest.approx(np.linalg.norm(x @ rotation - y) ** 2, abs=1e-10)
+
+
+def test_canonical_correlations_are_cosines_of_the_angles_between_the_column_spaces():
+    from scipy.linalg import subspace_angles
+
+    x, y = (one - one.mean(0) for one in case("tall"))
+    assert svcca(x, y, variance=1.0) == pytest.approx(
+        np.cos(subspace_angles(x, y)).mean(), abs=1e-10
+    )
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_extreme_scales_neither_overflow_nor_vanish(name, scale):
+    x, y = (one.astype(np.float32) for one in case("tall"))
+    measure = METRICS[name].function
+    assert measure(x * np.float32(scale), y) == pytest.approx(measure(x, y), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("dtype", ["float16", "int8", "uint8", "int64", "bool"])
+def test_every_real_type_is_taken(name, dtype):
+    x, y = (np.maximum(one, 0).astype(dtype) for one in case("tall"))
+    measure = METRICS[name].function
+    assert measure(x, y) == pytest.approx(
+        measure(x.astype(np.float64), y.astype(np.float64)), abs=1e-6
+    )
+
+
+def test_a_vector_is_one_feature():
+    x, y = (one[:, 0] for one in case("tall"))
+    correlation = np.corrcoef(x, y)[0, 1]
+    assert linear_cka(x, y) == pytest.approx(correlation**2, abs=1e-12)
+    assert pwcca(x, y) == pytest.approx(abs(correlation), abs=1e-12)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_different_numbers_of_rows_are_refused(name):
+    x, y = case("tall")
+    with pytest.raises(MismatchError, match="`x` has 200 rows, `y` has 199"):
+        METRICS[name].function(x, y[1:])
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_one_row_is_refused(name):
+    with pytest.raises(ArtifactError, match=r"layer `x` has 1 example; .* at least 2"):
+        METRICS[name].function(np.ones((1, 3)), np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("value", [0.0, 7.1])
+def test_a_constant_array_has_no_answer(name, value):
+    _, y = case("tall")
+    for dtype in (np.float32, np.float64):
+        constant = np.full((200, 5), value, dtype)
+        with pytest.raises(NoAnswerError, match="`x` is constant"):
+            METRICS[name].function(constant, y)
+
+
+def test_more_than_two_dimensions_must_be_reduced_first():
+    with pytest.raises(ValueError, match=r"`x` must be real and \(n, d\)"):
+        linear_cka(np.ones((3, 2, 2)), np.ones((3, 2)))
+
+
+def test_the_registry_is_consistent():
+    for name, metric in METRICS.items():
+        assert metric.name == name
+        assert metric.kind in ("similarity", "distance")
+        assert metric.invariances <= set(TRANSFORMATIONS)
+        assert metric.low < metric.high
+
+
+def test_the_examples_in_the_docstrings_hold():
+    failed = 0
+    for module in pkgutil.iter_modules(nncli.similarity.__path__, "nncli.similarity."):
+        failed += doctest.testmod(importlib.import_module(module.name)).failed
+    assert failed == 0
