@@ -143,13 +143,13 @@ def _layers(
     """The chosen layers of both sides as matrices."""
     from nncli.layer_names import select_layers
 
-    mask = _mask(a, b) if reduction != "flatten" else None
+    masks = _masks(a, b, matched=reduction == "positions")
     left, right = (
         [
             _layer(one, name, reduction, mask)
             for name in select_layers(one.layers, globs, source=one.name)
         ]
-        for one in (a, b)
+        for one, mask in zip((a, b), masks, strict=True)
     )
     return left, right
 
@@ -179,23 +179,25 @@ def _layer(captured: "Activations", name: str, reduction: str, mask: Any) -> "La
     return reduce(raw, reduction)
 
 
-def _mask(a: "Activations", b: "Activations") -> Any:
-    """Which tokens are real; both sides must say the same, as rows of tokens are matched."""
+def _masks(a: "Activations", b: "Activations", *, matched: bool) -> tuple[Any, Any]:
+    """Which tokens are real on either side; a side that does not say has those of the other."""
     import numpy as np
 
     from nncli.errors import MismatchError
 
-    masks = []
-    for one in (a, b):
-        if "@mask" in one.file.specs:
-            mask = one.file.read("@mask").astype(bool)
-            masks.append(mask if one.index is None else mask[one.index])
-    if len(masks) == 2 and not np.array_equal(masks[0], masks[1]):
+    left, right = (
+        one.file.read("@mask").astype(bool)[slice(None) if one.index is None else one.index]
+        if "@mask" in one.file.specs
+        else None
+        for one in (a, b)
+    )
+    left, right = right if left is None else left, left if right is None else right
+    if matched and left is not None and not np.array_equal(left, right):
         raise MismatchError(
-            f"`{a.name}` and `{b.name}` mask different tokens",
-            hint="capture both with the same tokenizer, or with `--reduce mean`",
+            f"`{a.name}` and `{b.name}` mask different tokens, so their positions do not match",
+            hint="capture both with the same tokenizer, or compare with `--reduce mean`",
         )
-    return masks[0] if masks else None
+    return left, right
 
 
 def _ticker(total: int) -> Callable[[float], None]:
