@@ -9,10 +9,12 @@ import click
 from nncli import options
 
 if TYPE_CHECKING:
+    from threading import Lock
+
     import pyarrow as pa
 
     from nncli.formats.activations import Activations
-    from nncli.similarity import Comparison, Layer
+    from nncli.similarity import Layer
 
 
 @click.command("compare", cls=options.Command)
@@ -99,22 +101,15 @@ def command(
 
     chosen = [similarity.METRICS[name] for name in dict.fromkeys(metrics)]
     with ExitStack() as stack:
-        a, b = open_activations(first), open_activations(second)
-        for one in (a, b):
-            stack.enter_context(one.file)
+        a = open_activations(first)
+        stack.enter_context(a.file)
+        b = open_activations(second)
+        stack.enter_context(b.file)
         a, b = align(a, b, assume_aligned=assume_aligned)
         left, right = _layers(a, b, layers, reduction)
         pairs = (similarity.all_pairs if grid else similarity.same_named)(left, right)
         facts: dict[str, Any] = {
-            "metrics": {
-                one.name: {
-                    "kind": one.kind,
-                    "low": one.low,
-                    "high": one.high,
-                    "convention": one.convention,
-                }
-                for one in chosen
-            },
+            "metrics": [one.summary() for one in chosen],
             "reduce": reduction,
             "pairs": "grid" if grid else "same",
         }
@@ -134,70 +129,76 @@ def command(
             threads=threads or len(os.sched_getaffinity(0)),
             advance=_ticker(len(chosen) * len(pairs)),
         )
-        table.write(from_rows([_row(one) for one in results], schema))
+        table.write(from_rows([one.row() for one in results], schema))
 
 
 def _layers(
     a: "Activations", b: "Activations", globs: tuple[str, ...], reduction: str
-) -> tuple[list["Layer"], list["Layer"]]:
+) -> list[list["Layer"]]:
     """The chosen layers of both sides as matrices."""
+    from threading import Lock
+
     from nncli.layer_names import select_layers
 
     masks = _masks(a, b, matched=reduction == "positions")
-    left, right = (
+    return [
         [
-            _layer(one, name, reduction, mask)
+            _layer(one, name, reduction, mask, lock)
             for name in select_layers(one.layers, globs, source=one.name)
         ]
-        for one, mask in zip((a, b), masks, strict=True)
-    )
-    return left, right
+        for one, mask, lock in zip((a, b), masks, (Lock(), Lock()), strict=True)
+    ]
 
 
-def _layer(captured: "Activations", name: str, reduction: str, mask: Any) -> "Layer":
+def _layer(captured: "Activations", name: str, reduction: str, mask: Any, lock: "Lock") -> "Layer":
+    """One layer as a matrix, read under a lock: an .npz unpacks one array at a time."""
     import numpy as np
 
     from nncli.formats.tensors import NUMPY_OF
     from nncli.similarity import Raw, reduce
 
-    each, layout = captured.positions(name), captured.facts.get("layers", {}).get(name, {})
+    facts = captured.facts.get("layers", {}).get(name, {})
+    each = captured.positions(name)
 
     def where(row: int) -> str:
-        example = row // each
-        place = example if captured.index is None else int(captured.index[example])
-        return f"row {place} of `{captured.name}`"
+        if captured.index is not None:
+            row = int(captured.index[row // each]) * each + row % each
+        return f"row {row} of `{captured.name}`"
+
+    def rows(start: int, stop: int) -> Any:
+        with lock:
+            return captured.rows(name, start, stop)
 
     raw = Raw(
         name,
         captured.shape(name),
         NUMPY_OF.get(captured.file.specs[name].dtype, np.dtype(np.float32)),
-        lambda start, stop: captured.rows(name, start, stop),
-        maps={"maps": True, "tokens": False}.get(layout.get("layout", "")),
+        rows,
+        maps={"maps": True, "tokens": False}.get(facts.get("layout", "")),
         mask=mask,
         where=where,
     )
     return reduce(raw, reduction)
 
 
-def _masks(a: "Activations", b: "Activations", *, matched: bool) -> tuple[Any, Any]:
+def _masks(a: "Activations", b: "Activations", *, matched: bool) -> list[Any]:
     """Which tokens are real on either side; a side that does not say has those of the other."""
     import numpy as np
 
     from nncli.errors import MismatchError
 
-    left, right = (
-        one.file.read("@mask").astype(bool)[slice(None) if one.index is None else one.index]
-        if "@mask" in one.file.specs
-        else None
-        for one in (a, b)
-    )
-    left, right = right if left is None else left, left if right is None else right
-    if matched and left is not None and not np.array_equal(left, right):
+    masks: list[Any] = [None, None]
+    for side, one in enumerate((a, b)):
+        if "@mask" in one.file.specs:
+            mask = one.file.read("@mask").astype(bool)
+            masks[side] = mask if one.index is None else mask[one.index]
+    masks = [mask if mask is not None else masks[not side] for side, mask in enumerate(masks)]
+    if matched and masks[0] is not None and not np.array_equal(masks[0], masks[1]):
         raise MismatchError(
             f"`{a.name}` and `{b.name}` mask different tokens, so their positions do not match",
             hint="capture both with the same tokenizer, or compare with `--reduce mean`",
         )
-    return left, right
+    return masks
 
 
 def _ticker(total: int) -> Callable[[float], None]:
@@ -233,18 +234,6 @@ def _schema(extra: list[str]) -> "pa.Schema":
     )
 
 
-def _row(one: "Comparison") -> dict[str, Any]:
-    return {
-        "layer_a": one.layer_a,
-        "layer_b": one.layer_b,
-        "metric": one.metric,
-        "value": one.score.value,
-        **one.score.extra,
-        "n": one.n,
-        "note": one.score.note,
-    }
-
-
 def _write_metrics(output: str, table_format: str, overwrite: bool) -> None:
     """The registry as a table."""
     import pyarrow as pa
@@ -252,20 +241,5 @@ def _write_metrics(output: str, table_format: str, overwrite: bool) -> None:
     from nncli.formats.tables import write_table
     from nncli.similarity import METRICS
 
-    rows = [
-        {
-            "metric": one.name,
-            "what": one.title,
-            "kind": one.kind,
-            "low": one.low,
-            "high": one.high,
-            "symmetric": one.symmetric,
-            "unchanged_by": ", ".join(sorted(one.invariances)),
-            "adds": ", ".join(one.columns),
-            "convention": one.convention,
-            "paper": one.paper,
-        }
-        for one in METRICS.values()
-    ]
-    data = pa.Table.from_pylist(rows)
+    data = pa.Table.from_pylist([one.summary() for one in METRICS.values()])
     write_table(output, data, options.entry("table"), format=table_format, overwrite=overwrite)

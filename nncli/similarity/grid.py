@@ -30,6 +30,18 @@ class Comparison:
     score: Score
     n: int
 
+    def row(self) -> dict[str, str | float | None]:
+        """The comparison as a row of a table."""
+        return {
+            "layer_a": self.layer_a,
+            "layer_b": self.layer_b,
+            "metric": self.metric,
+            "value": self.score.value,
+            **self.score.extra,
+            "n": self.n,
+            "note": self.score.note,
+        }
+
 
 def all_pairs(a: Sequence[Layer], b: Sequence[Layer]) -> list[Pair]:
     """Every layer of one side with every layer of the other."""

@@ -1,7 +1,7 @@
 """The measures that `nncli compare` knows, as a dictionary to be read."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nncli.similarity.cca import pwcca, pwcca_grid, svcca, svcca_grid
 from nncli.similarity.cka import linear_cka, linear_cka_grid
@@ -44,7 +44,22 @@ class Metric:
     paper: str
     function: Callable[..., float]
     grid: Grid
-    columns: tuple[str, ...] = field(default=())
+    columns: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, str | float | bool]:
+        """What a reader of its values should know, as one row of a table."""
+        return {
+            "metric": self.name,
+            "what": self.title,
+            "kind": self.kind,
+            "low": self.low,
+            "high": self.high,
+            "symmetric": self.symmetric,
+            "unchanged_by": ", ".join(sorted(self.invariances)),
+            "adds": ", ".join(self.columns),
+            "convention": self.convention,
+            "paper": self.paper,
+        }
 
 
 _ALL = (

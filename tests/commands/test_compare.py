@@ -115,7 +115,8 @@ def test_the_table_is_parquet_with_its_lineage(invoke, files, tmp_path):
     assert entry.facts["reduce"] == "mean"
     assert entry.facts["variance"] == 0.99
     assert entry.facts["pairs"] == "grid"
-    assert entry.facts["metrics"]["svcca"]["kind"] == "similarity"
+    assert [one["metric"] for one in entry.facts["metrics"]] == ["svcca"]
+    assert entry.facts["metrics"][0]["kind"] == "similarity"
 
 
 def test_two_runs_give_the_same_bytes_with_any_number_of_threads(invoke, files, tmp_path):
@@ -127,6 +128,21 @@ def test_two_runs_give_the_same_bytes_with_any_number_of_threads(invoke, files, 
         )
         found.append((tmp_path / "x.parquet").read_bytes())
     assert found[0] == found[1]
+
+
+def test_threads_do_not_mix_up_the_arrays_of_an_npz(invoke, tmp_path):
+    for i, one in enumerate("ab"):
+        np.savez(tmp_path / f"{one}.npz", **{f"l{j}": x for j, x in enumerate(many(i))})
+    files = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    found = [
+        invoke("compare", *files, "--threads", threads, "-q", "-f", "csv", code=0).stdout
+        for threads in (1, 8)
+    ]
+    assert found[0] == found[1]
+
+
+def many(seed):
+    return np.random.default_rng(seed).standard_normal((10, 300, 40)).astype(np.float32)
 
 
 def test_list_metrics_prints_the_registry(invoke):
