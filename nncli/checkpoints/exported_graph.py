@@ -3,13 +3,13 @@
 The JSON follows `torch/_export/serde/schema.py`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from nncli.checkpoints.exported_calls import DTYPES, WAY_OUT, argument, function
-from nncli.checkpoints.graph import Graph, Input, Step, Value, references
+from nncli.checkpoints.graph import Graph, Input, Step, Value, Weight, references
 from nncli.errors import ArtifactError
 
 
@@ -35,16 +35,16 @@ def graph_of(archive: Archive) -> Graph:
     model = archive.model["graph_module"]
     graph, signature = model["graph"], model["signature"]
     inputs: list[Input] = []
-    weights: dict[str, Tensor] = {}
-    names: dict[str, str] = {}
+    weights: dict[str, Weight] = {}
     for one in signature["input_specs"]:
         ((kind, what),) = one.items()
         if kind == "user_input":
             inputs.append(_input(archive, graph, what["arg"]))
         elif kind in ("parameter", "buffer", "tensor_constant"):
-            name, path = what["arg"]["name"], what[f"{kind}_name"]
+            path = what[f"{kind}_name"]
             held = archive.weights if path in archive.weights else archive.constants
-            weights[name], names[name] = held[path], path
+            kept = kind if what.get("persistent", kind == "parameter") else "constant"
+            weights[what["arg"]["name"]] = Weight(held[path], path, kept)
         else:
             raise ArtifactError(
                 f"`{archive.name}` needs an input of kind `{kind}`, which nncli cannot give",
@@ -57,13 +57,16 @@ def graph_of(archive: Archive) -> Graph:
         _step(archive, node, layers)
         for node, layers in zip(graph["nodes"], _layers(graph, outputs), strict=True)
     )
-    return Graph(tuple(inputs), outputs, steps, weights, _apart(names, steps))
+    return Graph(tuple(inputs), outputs, steps, _apart(weights, steps))
 
 
-def _apart(names: dict[str, str], steps: tuple[Step, ...]) -> dict[str, str]:
+def _apart(weights: dict[str, Weight], steps: tuple[Step, ...]) -> dict[str, Weight]:
     """Weights whose names are those of a module too get a `_` behind: rare, but a clash."""
     layers = {path for step in steps for path in step.layers}
-    return {name: f"{path}_" if path in layers else path for name, path in names.items()}
+    return {
+        name: replace(one, path=f"{one.path}_") if one.path in layers else one
+        for name, one in weights.items()
+    }
 
 
 def _input(archive: Archive, graph: dict[str, Any], given: dict[str, Any]) -> Input:

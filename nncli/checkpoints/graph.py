@@ -7,7 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nncli.errors import ArtifactError
+
 DEVICE = "@device"  # the name under which a step finds the device that the examples are on
+ROWS = "@rows"  # and how many there are
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,21 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Weight:
+    """A tensor that belongs to a graph.
+
+    Attributes:
+        tensor: The numbers.
+        path: The dotted name it has in the module.
+        kind: `parameter`, `buffer`, or `constant`, which is no part of the state dict.
+    """
+
+    tensor: Tensor
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Graph:
     """What a program is made of.
 
@@ -69,15 +87,32 @@ class Graph:
         inputs: What it takes, the examples first.
         outputs: Names of its results.
         steps: The calls, in order.
-        weights: Tensors by their name in the graph.
-        names: For each weight, the dotted name it has in the state dict.
+        weights: The tensors that belong to it, by their name in the graph.
     """
 
     inputs: tuple[Input, ...]
     outputs: tuple[str, ...]
     steps: tuple[Step, ...]
-    weights: dict[str, Tensor]
-    names: dict[str, str]
+    weights: dict[str, Weight]
+
+
+def demand_sound(graph: Graph, *, source: str) -> None:
+    """Refuse a graph in which something is used before it is computed.
+
+    Raises:
+        ArtifactError: The first name that nothing before it computes, and who needs it.
+    """
+    known = {DEVICE, ROWS, *graph.weights, *(one.name for one in graph.inputs)}
+    for step in graph.steps:
+        for name in references((step.positional, list(step.keywords.values()))):
+            if name not in known:
+                raise ArtifactError(
+                    f"{step.label} needs `{name}`, which nothing before it computes"
+                )
+        known.update(step.results)
+    for name in graph.outputs:
+        if name not in known:
+            raise ArtifactError(f"`{source}` does not compute its result `{name}`")
 
 
 def references(argument: Any) -> list[str]:

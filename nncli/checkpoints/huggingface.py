@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from nncli.errors import ArtifactError, EnvironmentFault, NncliWarning
 from nncli.formats.any_tensors import INDEX, weight_files
 
 CONFIG = "config.json"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab*", "*.model")
 
 
 def is_model_folder(folder: Path) -> bool:
@@ -27,7 +27,8 @@ def load_huggingface(folder: Path, *, name: str) -> nn.Module:
     """Load a model folder.
 
     The class is the one that the folder names, out of transformers itself; code in the folder is
-    not run, and nothing is fetched. Weights are computed with in float32.
+    not run, and nothing is fetched. Weights are float32, and attention is written out ("eager"), so
+    that its maps can be captured; a kernel that the configuration names would be fetched.
 
     Args:
         folder: The folder.
@@ -58,6 +59,8 @@ def load_huggingface(folder: Path, *, name: str) -> nn.Module:
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
+                attn_implementation="eager",
+                ignore_mismatched_sizes=True,  # they are reported below, with names
                 dtype=torch.float32,
                 output_loading_info=True,
             )
@@ -116,8 +119,10 @@ def _class(transformers: Any, config: dict[str, Any], name: str) -> Any:
 @contextmanager
 def _quiet_and_offline(transformers: Any) -> Iterator[None]:
     """Keep transformers from the network and from writing on standard error."""
-    before = os.environ.get("HF_HUB_OFFLINE")
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE  # read from the environment once, at import
+    constants.HF_HUB_OFFLINE = True
     logging = transformers.utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
@@ -128,10 +133,7 @@ def _quiet_and_offline(transformers: Any) -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-        if before is None:
-            del os.environ["HF_HUB_OFFLINE"]
-        else:
-            os.environ["HF_HUB_OFFLINE"] = before
+        constants.HF_HUB_OFFLINE = before
 
 
 def _report(report: dict[str, Any], name: str) -> None:
@@ -193,6 +195,12 @@ def tokenize(
         ArtifactError: The folder has no tokenizer that can be loaded.
     """
     transformers = _transformers(name)
+    # without a file transformers 5 makes up a tokenizer that knows no word
+    if not any(next(folder.glob(one), None) for one in TOKENIZER_FILES):
+        raise ArtifactError(
+            f"`{name}` has no tokenizer",
+            hint="save it beside the model: `tokenizer.save_pretrained(folder)`",
+        )
     with _quiet_and_offline(transformers):
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nncli.checkpoints.graph import Graph, Input, Step, Value
+from nncli.checkpoints.graph import ROWS, Graph, Input, Step, Value, Weight
 from nncli.checkpoints.names import Names
 from nncli.checkpoints.onnx_layers import LAYERS
 from nncli.checkpoints.onnx_node import Node
 from nncli.checkpoints.onnx_pointwise import POINTWISE, TYPES, Operator
 from nncli.checkpoints.onnx_shapes import SHAPES
 from nncli.checkpoints.program import Program, program
-from nncli.errors import ArtifactError, EnvironmentFault
+from nncli.errors import ArtifactError, EnvironmentFault, NncliError, NncliWarning
 from nncli.formats.sources import Source
 
 OPERATORS: dict[str, Operator] = POINTWISE | SHAPES | LAYERS
@@ -57,7 +57,7 @@ def load_onnx(source: Source) -> Program:
 
             model = inliner.inline_local_functions(model)
         return program(_Reader(model, source.name).graph(), source=source.name)
-    except (ArtifactError, EnvironmentFault):
+    except (NncliError, NncliWarning):
         raise
     except Exception as error:  # protobuf, NumPy and torch each have their own on damaged bytes
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -87,10 +87,17 @@ class _Reader:
         self.model, self.source = model, source
         versions = {one.domain: one.version for one in model.opset_import}
         self.version = next((versions[one] for one in NATIVE if one in versions), 1)
-        self.weights: dict[str, Tensor] = {}
-        self.paths: dict[str, str] = {}
+        self.weights: dict[str, Weight] = {}
         self.constants: dict[str, Tensor] = {}
         self.names = Names()
+        self.needed = {name for node in model.graph.node for name in node.input if name}
+        self.statistics = {
+            name
+            for node in model.graph.node
+            for name in node.input[3:]
+            if node.op_type == "BatchNormalization"
+        }
+        self.needed.update(one.name for one in model.graph.output)
 
     def graph(self) -> Graph:
         """Turn the model into steps."""
@@ -106,21 +113,18 @@ class _Reader:
             raise ArtifactError(f"`{self.source}` takes no input")
         batch = next(iter(inputs[0].shape), None)
         moving = {one.name for one in inputs}
-        known = set(moving)
         steps = []
         for place, node in enumerate(self.model.graph.node):
             if node.op_type == "Constant":
                 self._keep(node.output[0], _constant(_attributes(node)))
                 continue
-            self._demand_defined(node, known)
             follows = not moving.isdisjoint(node.input)
             steps.append(self._step(node, place, batch, follows=follows))
-            known.update(node.output)
             moving.update(node.output if follows else ())
         outputs = tuple(one.name for one in self.model.graph.output)
-        if not outputs or not set(outputs) <= known:
-            raise ArtifactError(f"`{self.source}` does not compute its output")
-        return Graph(inputs, outputs, tuple(steps), self.weights, self.paths)
+        if not outputs:
+            raise ArtifactError(f"`{self.source}` has no result")
+        return Graph(inputs, outputs, tuple(steps), self.weights)
 
     def _demand_known(self) -> None:
         """Refuse operators that are not in the table, all of them at once."""
@@ -138,14 +142,6 @@ class _Reader:
                 "safetensors, or give the weights with `--arch model.py:Name`",
             )
 
-    def _demand_defined(self, node: Any, known: set[str]) -> None:
-        for name in node.input:
-            if name and name not in known | self.weights.keys() | self.constants.keys():
-                raise ArtifactError(
-                    f"`{self.source}`: node `{node.name or node.op_type}` needs `{name}`, which "
-                    "nothing before it computes"
-                )
-
     def _input(self, given: Any) -> Input:
         kind = given.type.tensor_type
         dtype = TYPES.get(kind.elem_type)
@@ -160,8 +156,9 @@ class _Reader:
     def _keep(self, name: str, tensor: Tensor) -> None:
         """Keep a constant: numbers of floating point are weights, whole ones shapes and places."""
         if tensor.is_floating_point():
-            self.weights[name] = tensor
-            self.paths[name] = self.names.weight(name)
+            fixed = tensor.ndim == 0 or name in self.statistics
+            path = self.names.weight(name)
+            self.weights[name] = Weight(tensor, path, "buffer" if fixed else "parameter")
         else:
             self.constants[name] = tensor
 
@@ -170,27 +167,28 @@ class _Reader:
         label = f"`{self.source}`: node `{title}`"
         about = Node(label, node.op_type, _attributes(node), self.version, len(node.output), batch)
         many = node.op_type in MANY
-        if len([one for one in node.output if one]) > 1 and not many:
-            raise about.refuse(f"with {len(node.output)} results")
+        if not many and not self.needed.isdisjoint(node.output[1:]):
+            raise about.refuse("with a second result")
         return Step(
             label=f"{label} ({node.op_type})",
             function=partial(_on_one_device, OPERATORS[node.op_type], about),
             positional=tuple(
                 None if not name else self.constants.get(name, Value(name)) for name in node.input
             ),
-            results=tuple(node.output),
+            results=tuple(node.output) if many else (node.output[0],),
+            keywords={"rows": Value(ROWS)} if node.op_type == "Reshape" else {},
             spread=many,
             layers=(self.names.layer(title),) if follows else (),
         )
 
 
-def _on_one_device(operator: Operator, node: Node, *given: Tensor | None) -> Any:
+def _on_one_device(operator: Operator, node: Node, *given: Tensor | None, **named: Any) -> Any:
     """Call an operator; whole numbers that stayed on the CPU are brought to the data."""
     devices = {one.device for one in given if one is not None}
     if len(devices) > 1:
         away = next(one for one in devices if one.type != "cpu")
         given = tuple(None if one is None else one.to(away) for one in given)
-    return operator(node, *given)
+    return operator(node, *given, **named)
 
 
 def _title(node: Any) -> str:

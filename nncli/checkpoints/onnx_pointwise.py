@@ -61,7 +61,9 @@ def clip(node: Node, x: Tensor, low: Tensor | None = None, high: Tensor | None =
 
 
 def prelu(node: Node, x: Tensor, slope: Tensor) -> Tensor:
-    """PRelu: the slope is spread over the input."""
+    """PRelu: the slope is spread over the input; before version 7 it is one a channel."""
+    if node.version < 7 and slope.ndim == 1 and x.ndim > 1:
+        slope = slope.reshape(-1, *[1] * (x.ndim - 2))
     return torch.where(x < 0, slope * x, x)
 
 

@@ -11,13 +11,13 @@ from nncli.checkpoints.onnx_node import Node
 from nncli.checkpoints.onnx_pointwise import Operator
 
 
-def reshape(node: Node, x: Tensor, target: Tensor | None = None) -> Tensor:
-    """Reshape; a leading dimension that is the batch size of the graph follows the data."""
+def reshape(node: Node, x: Tensor, target: Tensor | None = None, *, rows: int) -> Tensor:
+    """Reshape; where a target starts with the batch size of the graph, it is that of the data."""
     shape = node.whole_numbers("shape", target) or []
     if not node.get("allowzero", 0):
         shape = [x.shape[place] if size == 0 else size for place, size in enumerate(shape)]
-    if node.batch is not None and shape and shape[0] == node.batch != x.shape[0]:
-        shape[0] = x.shape[0]
+    if shape and shape[0] == node.batch and rows != node.batch and x.shape[:1] == (rows,):
+        shape[0] = rows
     return x.reshape(shape)
 
 
@@ -80,7 +80,7 @@ def gather(node: Node, x: Tensor, indices: Tensor) -> Tensor:
     axis = node.get("axis", 0) % x.ndim
     places = torch.remainder(indices.long(), x.shape[axis])
     found = x.index_select(axis, places.reshape(-1))
-    return found.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    return found.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
 def gather_elements(node: Node, x: Tensor, indices: Tensor) -> Tensor:

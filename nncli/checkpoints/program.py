@@ -14,7 +14,16 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nncli.checkpoints.graph import DEVICE, Graph, Step, filled, references
+from nncli.checkpoints.graph import (
+    DEVICE,
+    ROWS,
+    Graph,
+    Step,
+    Weight,
+    demand_sound,
+    filled,
+    references,
+)
 from nncli.checkpoints.program_inputs import (
     completed,
     does_any_batch,
@@ -37,7 +46,7 @@ class Program(nn.Module):
     """A graph as a module; a call gives its first result.
 
     Args:
-        graph: The graph. Its weights of floating point with dimensions become parameters.
+        graph: The graph.
 
     Attributes with an underscore belong to the class: all other names are left to the layers.
     """
@@ -45,12 +54,12 @@ class Program(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self._inputs, self._outputs, self._steps = graph.inputs, graph.outputs, graph.steps
-        self._names = dict(graph.names)
+        self._paths = {name: one.path for name, one in graph.weights.items()}
         self._batch_size: int | None = None
         for path in dict.fromkeys(layer for step in graph.steps for layer in step.layers):
             module_at(self, path)
-        for name, tensor in graph.weights.items():
-            _hold(self, graph.names[name], tensor)
+        for one in graph.weights.values():
+            _hold(self, one)
         self._expired = _last_uses(graph.steps, keep=graph.outputs)
 
     def forward(self, x: Tensor) -> Any:
@@ -64,12 +73,12 @@ class Program(nn.Module):
     def _run(self, x: Tensor, mask: Tensor | None) -> Any:
         """Run the graph on examples (n, ...) and their mask (n, length)."""
         rows = x.shape[0]
-        weights = {name: self._weight(path) for name, path in self._names.items()}
+        weights = {name: self._weight(path) for name, path in self._paths.items()}
         given = completed(self._inputs, x, mask)
         worlds = [
             weights
             | {wanted.name: part for wanted, part in zip(self._inputs, parts, strict=True)}
-            | {DEVICE: x.device}
+            | {DEVICE: x.device, ROWS: parts[0].shape[0]}
             for parts in portions(given, self._batch_size)
         ]
         for step, expired in zip(self._steps, self._expired, strict=True):
@@ -123,11 +132,12 @@ def program(graph: Graph, *, source: str) -> Program:
         others too.
 
     Raises:
-        ArtifactError: It does not run.
+        ArtifactError: It contradicts itself, or does not run.
 
     Warns:
         NncliWarning: It has several results.
     """
+    demand_sound(graph, source=source)
     masked = any("mask" in one.name for one in graph.inputs[1:])
     found = (MaskedProgram if masked else Program)(graph).eval()
     declared = next(iter(graph.inputs[0].shape), None)
@@ -166,14 +176,14 @@ def module_at(root: nn.Module, path: str) -> nn.Module:
     return module
 
 
-def _hold(root: nn.Module, path: str, tensor: Tensor) -> None:
-    """Keep a weight under its dotted name: a parameter if it could be trained, else a buffer."""
-    owner, _, leaf = path.rpartition(".")
+def _hold(root: nn.Module, weight: Weight) -> None:
+    """Keep a weight under its dotted name."""
+    owner, _, leaf = weight.path.rpartition(".")
     module = module_at(root, owner)
-    if tensor.is_floating_point() and tensor.ndim:
-        module.register_parameter(leaf, nn.Parameter(tensor))
+    if weight.kind == "parameter":
+        module.register_parameter(leaf, nn.Parameter(weight.tensor))
     else:
-        module.register_buffer(leaf, tensor)
+        module.register_buffer(leaf, weight.tensor, persistent=weight.kind == "buffer")
 
 
 def _last_uses(steps: Sequence[Step], keep: Sequence[str]) -> list[list[str]]:
