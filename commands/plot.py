@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,7 +174,17 @@ def _picture(artifact: str, kind: str | None, choices: Choices) -> "tuple[Pictur
                 hint=f"there are pictures of {', '.join(PICTURES)}",
             )
         _demand_fitting(choices, found, artifact)
-        return _DRAWERS[found](source, choices)
+        picture, given = _DRAWERS[found](source, choices)
+    return replace(picture, title=_title(picture.title, given)), given
+
+
+def _title(title: str, given: Given) -> str:
+    """The title; where it would be the name of a stream, the command that wrote it instead."""
+    if given.name != "-" and not given.name.startswith("/dev/fd/"):
+        return title
+    words = ("nncli", *given.entry.command) if given.entry else ("standard", "input")
+    start = title.removesuffix(given.name)
+    return start + " ".join(words) if start != title else title
 
 
 def _demand_fitting(choices: Choices, kind: str, name: str) -> None:

@@ -30,9 +30,10 @@ def drawn(picture: Picture, *, width: int = 80, colour: bool = False) -> Text:
         lines += [Text(), *(styled(one, "dim") for one in textwrap.wrap(picture.caption, width))]
     whole = Text()
     for line in lines:
-        line.rstrip()
         whole.append_text(line).append("\n")
-    return whole if colour else Text(whole.plain)
+    if colour:
+        return whole
+    return Text("".join(f"{line.rstrip()}\n" for line in whole.plain.splitlines()))
 
 
 def _lines(picture: Picture, width: int, *, colour: bool) -> list[Text]:

@@ -4,12 +4,14 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from nncli.figures.pictures import Curves, Line, Panel
 from nncli.figures.style import (
     COLOURS,
     DASHES,
+    add_legend,
     empty_panel,
     new_figure,
     place_panels,
@@ -37,14 +39,15 @@ def curve_figure(picture: Curves) -> Figure:
     beside = bool(labels) and (len(labels) > 6 or max(map(len, labels)) > 24 or len(panels) > 1)
     rows = -(-len(panels) // across)
     letters = min(max((len(one) for one in labels), default=0), LABEL_LETTERS)
-    width = 3.4 * across + 1.0 + (0.075 * letters + 0.4 if beside else 0.0)
+    right = 0.075 * letters + 0.6 if beside else 0.0
+    width = 3.4 * across + 1.0 + right
     height = max(2.7 * rows + 0.3, 0.18 * min(len(labels), MOST_LEGEND) + 0.6 if beside else 0.0)
     rest = len(labels) - MOST_LEGEND
     said = [f"{rest} more lines not in the legend"] if rest > 0 else []
     caption = "; ".join(filter(None, [*said, picture.caption, picture.band]))
-    figure = new_figure(width, height, picture.title, caption)
+    figure = new_figure(width, height, picture.title, caption, right=right)
     hues = _hues(picture)
-    handles: dict[str, object] = {}
+    handles: dict[str, Line2D] = {}
     for axes, panel in zip(place_panels(figure, len(panels), across), panels, strict=True):
         axes.set_ylabel(panel.y_label)
         axes.set_xlabel(picture.x_label)
@@ -56,9 +59,11 @@ def curve_figure(picture: Curves) -> Figure:
     if handles:
         shown = list(handles)[:MOST_LEGEND]
         names = [shortened(one, LABEL_LETTERS) for one in shown]
-        owner = figure if beside else figure.axes[0]
-        place = "outside right upper" if beside else "best"
-        owner.legend([handles[one] for one in shown], names, loc=place)  # type: ignore[call-overload]
+        lines = [handles[one] for one in shown]
+        if beside:
+            add_legend(figure, lines, names, right=True)
+        else:
+            figure.axes[0].legend(lines, names, loc="best")
     return figure
 
 
@@ -73,7 +78,7 @@ def _hues(picture: Curves) -> list[str]:
     return [to_hex(scale(0.92 * place / max(count - 1, 1))) for place in range(count)]
 
 
-def _draw(axes: Axes, panel: Panel, hues: list[str], handles: dict[str, object]) -> None:
+def _draw(axes: Axes, panel: Panel, hues: list[str], handles: dict[str, Line2D]) -> None:
     for line in panel.lines:
         hue, dash = hues[line.colour], DASHES[line.style % len(DASHES)]
         for x, y in line.runs:
@@ -117,7 +122,8 @@ def _tick_at(axes: Axes, places: np.ndarray) -> None:
     if len(places) <= MOST_TICKS:
         axes.xaxis.set_major_locator(FixedLocator(places.tolist()))
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticklabels([f"{one:g}" for one in places])
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _bound_shares(axes: Axes, lines: tuple[Line, ...]) -> None:

@@ -23,6 +23,7 @@ UNITS = {
     "loss": "loss (mean per example)",
     "n": "examples",
     "step": "step (updates)",
+    "strength": "strength (radius or severity)",
     "width": "width (units)",
 }
 SIDES = ("train_", "test_")
@@ -127,11 +128,8 @@ def find_roles(
     values = (VALUE,) if long else _value_columns(data, x, y, metrics, source)
     if long:
         _demand_metrics(data[METRIC].to_pylist(), metrics, source)
-    keys = [
-        name
-        for name in names
-        if name not in (*values, *BESIDE, METRIC) and _is_key(data, name) and name not in y
-    ]
+    beside = {*values, *y, *BESIDE, METRIC, *(() if long else _free_numbers(data))}
+    keys = [name for name in names if name not in beside and _is_key(data, name)]
     axis = x or _choose_axis(data, keys)
     if axis is None:
         raise ArtifactError(
@@ -152,13 +150,7 @@ def _value_columns(
             if not _is_number(data, name):
                 raise ArtifactError(f"`{name}` in `{source}` is {data[name].type}, no number")
         return tuple(y)
-    found = [
-        name
-        for name in data.column_names
-        if pa.types.is_floating(data[name].type)
-        and name not in (*FACTORS, *REPLICATES, *BESIDE, x)
-        and data[name].null_count < data.num_rows
-    ]
+    found = [name for name in _free_numbers(data) if name != x]
     _demand_metrics(found, metrics, source)
     found = [name for name in found if not metrics or name in metrics]
     if not found:
@@ -167,6 +159,17 @@ def _value_columns(
             hint="name one with `--y`",
         )
     return tuple(found)
+
+
+def _free_numbers(data: pa.Table) -> list[str]:
+    """The columns of numbers that are measured, not set: neither factors nor replicates."""
+    return [
+        name
+        for name in data.column_names
+        if pa.types.is_floating(data[name].type)
+        and name not in (*FACTORS, *REPLICATES, *BESIDE)
+        and data[name].null_count < data.num_rows
+    ]
 
 
 def _demand_metrics(there: Sequence[str], metrics: Sequence[str], source: str) -> None:
@@ -178,11 +181,11 @@ def _demand_metrics(there: Sequence[str], metrics: Sequence[str], source: str) -
 
 def _is_number(data: pa.Table, name: str) -> bool:
     kind = data[name].type
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def _distinct(data: pa.Table, name: str) -> int:
-    return len(data[name].unique().drop_null())
+    return len(pa.array(data[name].unique()).drop_null())
 
 
 def _is_key(data: pa.Table, name: str) -> bool:
@@ -257,7 +260,18 @@ def _panel(
     notes = {str(row[NOTE]) for row in rows if row.get(NOTE)}
     empty = not any(np.isfinite(line.y).any() for line in lines)
     note = "no values" + (f": {', '.join(sorted(notes))}" if notes else "") if empty else ""
-    return Panel(UNITS.get(title, title), tuple(lines), note)
+    return Panel(_named(title), tuple(lines), note)
+
+
+def _named(metric: str) -> str:
+    """What a metric is called on an axis, with its unit or with what it says."""
+    from nncli.similarity.registry import METRICS
+
+    known = METRICS.get(metric)
+    if known is None:
+        return UNITS.get(metric, metric)
+    same = known.high if known.kind == "similarity" else known.low
+    return f"{metric} ({known.kind}, {same:g} = same)"
 
 
 def _group(row: Row, roles: Roles) -> str:

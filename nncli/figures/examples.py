@@ -59,8 +59,6 @@ def gallery(
         shown = tuple(_upright(images[at]) for at in places) if images is not None else ()
         rows.append(GalleryRow(_name(value, class_names, y is None), shown, count))
     said = [f"n = {len(labels):,}"]
-    if images is not None:
-        said.append(f"the first {each} of each class" if y is not None else f"the first {each}")
     if len(values) > MOST_CLASSES:
         said.append(f"{len(values) - MOST_CLASSES:,} more classes not drawn")
     return Gallery(source, tuple(rows), "; ".join(said))

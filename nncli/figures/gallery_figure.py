@@ -24,8 +24,10 @@ def gallery_figure(picture: Gallery) -> Figure:
     cell = 0.42
     height = max(cell * len(rows), 1.2) + 0.45
     bars = 2.2 if len(rows) > 1 or not most else 0.0
+    said = [f"the first {most} of each class" if len(rows) > 1 else f"the first {most}"]
+    caption = "; ".join(filter(None, [picture.caption, *(said if most else ())]))
     figure = new_figure(
-        max(cell * most + 0.9, 0.9) + max(bars, 0.4), height, picture.title, picture.caption
+        max(cell * most + 0.9, 0.9) + max(bars, 0.4), height, picture.title, caption
     )
     parts = [part for part in (cell * most, bars) if part]
     grid = figure.add_gridspec(1, len(parts), width_ratios=parts)
@@ -86,3 +88,4 @@ def _draw_counts(axes: Axes, rows: tuple[GalleryRow, ...], *, named: bool) -> No
     axes.grid(axis="y", visible=False)
     axes.set_yticks(range(len(rows)), [shortened(row.name, 24) for row in rows] if named else [])
     axes.locator_params(axis="x", nbins=3)
+    axes.tick_params(axis="y", length=0)

@@ -89,7 +89,8 @@ def heatmaps(
         for side, end in zip(sides, SIDES, strict=True)
     )
     what = ", ".join(wanted)
-    title = f"{what}: {sides[0]} and {sides[1]}" if all(sides) else f"{what}: {source}"
+    both = f"within {sides[0]}" if sides[0] == sides[1] else f"{sides[0]} and {sides[1]}"
+    title = f"{what}: {both if all(sides) else source}"
     return Heatmaps(title, labels[0], labels[1], panels, _caption(data))
 
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from nncli.figures.pictures import Grid, Heatmaps
-from nncli.figures.style import GREY, SEQUENTIAL, new_figure, place_panels, shortened
+from nncli.figures.style import INK, SEQUENTIAL, add_legend, new_figure, place_panels, shortened
 
 MOST_NUMBERED = 14  # rows or columns up to which the values are written into the cells
 MOST_LABELS = 40
@@ -31,13 +31,18 @@ def heatmap_figure(picture: Heatmaps) -> Figure:
     width = max(one[0] for one in sizes) * across
     height = max(one[1] for one in sizes) * -(-len(panels) // across)
     caption = "; ".join(filter(None, [*_captions(picture), picture.caption]))
-    figure = new_figure(max(width, 4.2), height, picture.title, caption)
+    missing = not all(np.isfinite(one.values).all() for one in panels)
+    figure = new_figure(
+        max(width, 4.2), height, picture.title, caption, below=0.25 if missing else 0.0
+    )
     for axes, grid in zip(place_panels(figure, len(panels), across), panels, strict=True):
         _draw(axes, grid)
         axes.set_ylabel(picture.row_label)
         axes.set_xlabel(picture.column_label)
         if len(panels) > 1:
             axes.set_title(grid.title)
+    if missing:
+        _explain_hatches(figure, panels)
     return figure
 
 
@@ -47,7 +52,7 @@ def _size(grid: Grid) -> tuple[float, float]:
     cell = 0.47 if max(rows, columns) <= MOST_NUMBERED else max(0.13, 5.2 / max(rows, columns))
     letters = min(max(map(len, grid.rows)), LABEL_LETTERS)
     below = min(max(map(len, grid.columns)), LABEL_LETTERS) if _slanted(grid, cell) else 1
-    width = min(columns * cell, 7.0) + 0.075 * letters + 1.5
+    width = min(columns * cell, 7.0) + 0.075 * letters + 1.3
     return width, min(rows * cell, 7.0) + 0.06 * below + 0.75
 
 
@@ -112,24 +117,18 @@ def _label(axes: Axes, grid: Grid) -> None:
 
 
 def _hatch(axes: Axes, grid: Grid) -> None:
-    """Hatch what is missing, and say why in a legend."""
-    missing = np.argwhere(~np.isfinite(grid.values))
-    if not len(missing):
-        return
-    for row, column in missing:
-        axes.add_patch(
-            Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, hatch="////", ec="#9a9a9a", lw=0)
-        )
-    reasons = list(dict.fromkeys(grid.notes.values())) or ["not compared"]
-    shown = "; ".join(shortened(one, 60) for one in reasons[:2])
-    shown += f"; and {len(reasons) - 2} more reasons" if len(reasons) > 2 else ""
-    axes.legend(
-        handles=[Patch(fc=MISSING, ec="#9a9a9a", hatch="////", lw=0, label=f"none: {shown}")],
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        borderpad=0.0,
-        handlelength=1.4,
-    )
+    """Hatch what is missing; the legend of the figure says why."""
+    for row, column in np.argwhere(~np.isfinite(grid.values)):
+        place = (column - 0.5, row - 0.5)
+        axes.add_patch(Rectangle(place, 1, 1, fill=False, hatch="////", ec="#9a9a9a", lw=0))
+
+
+def _explain_hatches(figure: Figure, panels: tuple[Grid, ...]) -> None:
+    reasons = list(dict.fromkeys(note for one in panels for note in one.notes.values()))
+    shown = "; ".join(shortened(one, 60) for one in reasons[:2]) or "not compared"
+    shown += f"; {len(reasons) - 2} more reasons" if len(reasons) > 2 else ""
+    patch = Patch(fc=MISSING, ec="#9a9a9a", hatch="////", lw=0)
+    add_legend(figure, [patch], [f"no value: {shown}"], right=False)
 
 
 def _write(axes: Axes, grid: Grid, colours: Colormap, norm: Normalize) -> None:
@@ -149,8 +148,8 @@ def _write(axes: Axes, grid: Grid, colours: Colormap, norm: Normalize) -> None:
                     0.92,
                     0.92,
                     fill=False,
-                    ec="w" if dark else GREY,
-                    lw=1.1,
+                    ec="w" if dark else INK,
+                    lw=1,
                 )
             )
 

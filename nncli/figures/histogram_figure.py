@@ -1,6 +1,5 @@
 """Small histograms, one a tensor, each on its own axes."""
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -21,12 +20,14 @@ def histogram_figure(picture: Histograms) -> Figure:
     across = min(count, 4 if count > 6 else 3)
     rows = -(-count // across)
     width = max(2.35 * across + 0.2, 4.4)
-    figure = new_figure(width, 1.65 * rows, picture.title, picture.caption)
+    caption = "; ".join(filter(None, ["line: the mean", picture.caption]))
+    figure = new_figure(width, 1.65 * rows, picture.title, caption)
     for axes, panel in zip(place_panels(figure, count, across), picture.panels, strict=True):
         axes.set_title(shortened(panel.name, 26), size=8.5, pad=14)
         axes.text(0.0, 1.03, panel.note, transform=axes.transAxes, size=7, color=GREY, va="bottom")
         _draw(axes, panel)
-    figure.supxlabel(picture.x_label, size=9)
+    for axes in figure.axes[-across:]:
+        axes.set_xlabel(picture.x_label)
     figure.supylabel("share of the numbers", size=9)
     return figure
 
@@ -39,7 +40,7 @@ def _draw(axes: Axes, panel: Histogram) -> None:
     axes.stairs(shares, panel.edges, fill=True, color=COLOURS[0], alpha=0.75)
     centres = (panel.edges[:-1] + panel.edges[1:]) / 2
     mean = float((centres * shares).sum())
-    axes.axvline(mean, color="white", lw=1.2)
+    axes.axvline(mean, color=COLOURS[1], lw=1)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.02)
     axes.locator_params(axis="x", nbins=4)
@@ -47,5 +48,3 @@ def _draw(axes: Axes, panel: Histogram) -> None:
     axes.tick_params(labelsize=7.5)
     axes.grid(axis="x", visible=False)
     axes.set_ymargin(0.05)
-    if np.ptp(panel.edges) == 0:
-        axes.set_xticks([panel.edges[0]])

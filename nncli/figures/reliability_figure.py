@@ -22,8 +22,9 @@ def reliability_figure(picture: Reliability) -> Figure:
     count = len(picture.panels)
     across = min(count, MOST_ACROSS)
     rows = -(-count // across)
-    figure = new_figure(max(3.1 * across + 0.5, 4.4), 4.0 * rows, picture.title, picture.caption)
-    grid = figure.add_gridspec(2 * rows, across, height_ratios=[3, 1] * rows)
+    height = (3.2 if any(one.title for one in picture.panels) else 3.0) + 1.55
+    figure = new_figure(3.2 * across + 0.7, height * rows, picture.title, picture.caption)
+    grid = figure.add_gridspec(2 * rows, across, height_ratios=[3.2, 1] * rows)
     for place, panel in enumerate(picture.panels):
         row, column = divmod(place, across)
         upper = figure.add_subplot(grid[2 * row, column])
@@ -56,7 +57,7 @@ def _draw_curve(axes: Axes, panel: ReliabilityPanel) -> None:
     axes.plot(
         panel.confidence[there], panel.accuracy[there], "o-", color=COLOURS[0], lw=1.5, ms=3.5
     )
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.tick_params(labelbottom=False)
     said = f"ECE {panel.ece:.3f}"
     if panel.member_ece:
@@ -74,7 +75,7 @@ def _draw_gaps(axes: Axes, panel: ReliabilityPanel) -> None:
         panel.confidence[there],
         panel.accuracy[there],
         color=COLOURS[1],
-        lw=2,
+        lw=1.6,
         label="gap",
     )
     axes.legend(loc="lower right", handlelength=1.6)

@@ -1,20 +1,22 @@
 """How our figures look: quiet axes, colours that everybody can tell apart, room for the words."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from matplotlib import rc_context, rcdefaults, rcParams
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 # Okabe and Ito 2008, "Color universal design", less the yellow, which is too light for lines
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#555555")
 DASHES = ("-", (0, (4, 1.6)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 SEQUENTIAL = "viridis"
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#dddddd"
-LETTER = 0.078  # inches that a letter of the caption takes, more or less
+TITLE_LETTER, CAPTION_LETTER = 0.092, 0.061  # inches, more or less
 
 SETTINGS: dict[Any, Any] = {
     "axes.axisbelow": True,
@@ -57,41 +59,73 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, title: str, caption: str) -> Figure:
+def new_figure(
+    width: float, height: float, title: str, caption: str, *, right: float = 0.0, below: float = 0.0
+) -> Figure:
     """An empty figure with a title above and a caption below.
 
     Args:
         width: Inches.
         height: Inches of what is between title and caption.
-        title: One line, cut in the middle if it is too long.
-        caption: Wrapped to the width.
+        title: Wrapped to the width, as is the caption.
+        caption: What stands below in small letters.
+        right: Inches kept free on the right, for a legend (within the width).
+        below: Inches kept free between panels and caption, for a legend (beyond the height).
 
     Returns:
         The figure; its layout leaves the room that the words need.
     """
-    lines = textwrap.wrap(caption, max(int(width / LETTER), 30)) if caption else []
-    top, bottom = 0.36, 0.16 * len(lines) + (0.06 if lines else 0.0)
-    whole = height + top + bottom
+    heads = _wrapped(title, width / TITLE_LETTER)
+    lines = _wrapped(caption, width / CAPTION_LETTER)
+    top = 0.16 + 0.2 * len(heads)
+    bottom = 0.16 * len(lines) + (0.06 if lines else 0.0)
+    whole = height + below + top + bottom
     figure = Figure(figsize=(width, whole), layout="constrained")
-    engine = figure.get_layout_engine()
-    assert engine is not None
-    engine.set(rect=(0.0, bottom / whole, 1.0, height / whole), w_pad=0.06, h_pad=0.06)  # type: ignore[call-arg]
-    figure.text(
-        0.08 / width,
-        1 - 0.1 / whole,
-        shortened(title, int(width / 0.098)),
-        size=11,
-        weight="bold",
-        va="top",
-    )
+    rect = (0.0, (bottom + below) / whole, 1 - right / width, height / whole)
+    layout(figure).set(rect=rect, w_pad=0.06, h_pad=0.06)
+    place: dict[str, Any] = {"x": 0.08 / width, "linespacing": 1.15}
+    figure.text(y=1 - 0.1 / whole, s="\n".join(heads), size=11, weight="bold", va="top", **place)
     if lines:
-        figure.text(0.08 / width, 0.07 / whole, "\n".join(lines), size=7.5, color=GREY, va="bottom")
+        said = "\n".join(lines)
+        figure.text(y=0.07 / whole, s=said, size=7.5, color=GREY, va="bottom", **place)
     return figure
+
+
+def _wrapped(text: str, letters: float) -> list[str]:
+    return textwrap.wrap(printable(text), max(int(letters), 24))
+
+
+def layout(figure: Figure) -> ConstrainedLayoutEngine:
+    """The layout of a figure of `new_figure`."""
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    return engine
+
+
+def add_legend(
+    figure: Figure, handles: Sequence[Artist], labels: Sequence[str], *, right: bool
+) -> None:
+    """A legend in the room that `new_figure` kept free on the right or below."""
+    left, bottom, width, height = layout(figure).get()["rect"]
+    place = (left + width, bottom + height) if right else (0.0, bottom)
+    figure.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=place,
+        borderaxespad=0.6 if right else 0.3,
+        handlelength=2.2,
+    ).set_in_layout(False)
+
+
+def printable(text: str) -> str:
+    """Text with a `?` for whatever cannot be printed."""
+    return "".join(one if one.isprintable() else "?" for one in text)
 
 
 def shortened(text: str, most: int) -> str:
     """Text of at most so many letters, cut in the middle; what cannot be printed is a `?`."""
-    text = "".join(one if one.isprintable() else "?" for one in text)
+    text = printable(text)
     if len(text) <= most:
         return text
     half = max((most - 1) // 2, 1)

@@ -15,7 +15,7 @@ Array = NDArray[Any]
 Blocks = Callable[[], Iterable[Array]]
 
 SHARE = 0.9
-BINS = 60
+MOST_BINS = 60
 
 
 def spectra(found: Sequence[Spectrum], *, source: str) -> Curves:
@@ -71,13 +71,12 @@ def weight_histograms(tensors: Mapping[str, Blocks], *, source: str, rest: int =
         rest: How many tensors are left out, for the caption.
 
     Returns:
-        A histogram a tensor, 60 bins between its extremes.
+        A histogram a tensor, its bins between its extremes: the square root of its numbers, but
+        8 to 60.
     """
     panels = tuple(_histogram(name, blocks) for name, blocks in tensors.items())
-    said = ["white line: the mean; s: standard deviation"]
-    if rest:
-        said.append(f"{rest:,} more tensors not drawn; `--layer` chooses")
-    return Histograms(source, "value", panels, "; ".join(said))
+    more = f"; {rest:,} more tensors not drawn, `--layer` chooses" if rest else ""
+    return Histograms(source, "value", panels, f"s: standard deviation{more}")
 
 
 def _histogram(name: str, blocks: Blocks) -> Histogram:
@@ -85,11 +84,12 @@ def _histogram(name: str, blocks: Blocks) -> Histogram:
     if found.minimum is None or found.maximum is None:
         return Histogram(name, np.empty(0), np.zeros(0, np.int64), _note(found))
     low, high = found.minimum, found.maximum
-    if low == high:
-        pad = abs(low) * 1e-3 or 0.5
+    bins = int(np.clip(np.sqrt(found.count), 8, MOST_BINS))
+    if low == high:  # a single value stands in the middle
+        pad, bins = abs(low) * 0.1 or 0.5, 21
         low, high = low - pad, high + pad
-    edges = np.linspace(low, high, BINS + 1)
-    count = np.zeros(BINS, np.int64)
+    edges = np.linspace(low, high, bins + 1)
+    count = np.zeros(bins, np.int64)
     for block in blocks():
         values = (np.abs(block) if block.dtype.kind == "c" else block).astype(np.float64).ravel()
         count += np.histogram(values[np.isfinite(values)], edges)[0]
@@ -98,7 +98,9 @@ def _histogram(name: str, blocks: Blocks) -> Histogram:
 
 def _note(found: Statistics) -> str:
     said = [f"{found.count:,}"]
-    if found.std is not None:
+    if found.minimum is not None and found.minimum == found.maximum:
+        said.append(f"all {found.minimum:g}")
+    elif found.std is not None:
         said.append(f"s {found.std:.3g}")
     said += [f"{found.nan:,} NaN"] if found.nan else []
     said += [f"{found.infinite:,} infinite"] if found.infinite else []

@@ -6,7 +6,7 @@ from rich.style import Style
 from rich.text import Text
 
 from nncli.figures.pictures import Gallery, GalleryRow, Histograms, Reliability, ReliabilityPanel
-from nncli.figures.text_parts import bar, cut, number, shade, styled
+from nncli.figures.text_parts import HUES, bar, cut, number, shade, styled
 
 LEVELS = " ▁▂▃▄▅▆▇█"
 LONGEST_NAME = 30
@@ -44,8 +44,8 @@ def _reliability_panel(panel: ReliabilityPanel, width: int) -> list[Text]:
         cells = list(bar(accuracy, long - 1))
         mark = min(int(confidence * (long - 1)), long - 2)
         line = styled(f"{edges:<14}")
-        line.append("".join(cells[:mark]), "bright_blue").append("│", "dark_orange")
-        line.append("".join(cells[mark + 1 :]), "bright_blue")
+        line.append("".join(cells[:mark]), HUES[0]).append("│", HUES[1])
+        line.append("".join(cells[mark + 1 :]), HUES[0])
         line.append(f" {accuracy:>9.3f}{confidence:>11.3f}{panel.count[place]:>8,}")
         lines.append(line)
     return lines
@@ -63,7 +63,7 @@ def histogram_lines(picture: Histograms, width: int) -> list[Text]:
             heights = _regrouped(one.count, long)
             drawn = "".join(LEVELS[level] for level in _levels(heights))
             low, high = number(float(one.edges[0])), number(float(one.edges[-1]))
-            line.append(f"{low:>9} ").append(drawn, "bright_blue").append(f" {high:<9}")
+            line.append(f"{low:>9} ").append(drawn, HUES[0]).append(f" {high:<9}")
         else:
             line.append(f"{'no finite value':^{long + 20}}")
         lines.append(line.append(f" {one.note}", "dim"))
@@ -87,6 +87,8 @@ def gallery_lines(picture: Gallery, width: int, *, colour: bool) -> list[Text]:
     """Draw an image of each class, and a bar for how many examples each has."""
     lines: list[Text] = []
     with_images = [row for row in picture.rows if row.images]
+    if with_images:
+        lines.append(styled("the first image of each class", "dim"))
     for start in range(0, len(with_images), IMAGES_ACROSS):
         lines += [Text(), *_image_row(with_images[start : start + IMAGES_ACROSS], width, colour)]
     names = [cut(row.name, LONGEST_NAME) for row in picture.rows]
@@ -95,7 +97,7 @@ def gallery_lines(picture: Gallery, width: int, *, colour: bool) -> list[Text]:
     long = max(min(width - margin - 10, 40), 10)
     lines.append(Text())
     for name, row in zip(names, picture.rows, strict=True):
-        line = styled(f"{name:<{margin}}").append(bar(row.count / most, long), "bright_blue")
+        line = styled(f"{name:<{margin}}").append(bar(row.count / most, long), HUES[0])
         lines.append(line.append(f" {row.count:,}"))
     return lines
 

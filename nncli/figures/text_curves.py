@@ -6,7 +6,7 @@ from rich.text import Text
 
 from nncli.figures.braille import Canvas
 from nncli.figures.pictures import Curves, Line, Panel
-from nncli.figures.text_parts import cut, hue, number, styled
+from nncli.figures.text_parts import axis_numbers, cut, hue, number, styled
 
 F64 = NDArray[np.float64]
 
@@ -36,10 +36,10 @@ def _panel(picture: Curves, panel: Panel, width: int) -> list[Text]:
     names = [cut(line.label, LONGEST_NAME) for line in panel.lines]
     height = max(HEIGHT, min(len(panel.lines), 2 * HEIGHT))
     low, high = _range(panel.lines)
-    ticks = {
-        row: number(high - (high - low) * row / (height - 1))
-        for row in (0, height // 2, height - 1)
-    }
+    at = (0, height // 2, height - 1)
+    ticks = dict(
+        zip(at, axis_numbers([high - (high - low) * row / (height - 1) for row in at]), strict=True)
+    )
     left = max(map(len, ticks.values()))
     right = max(map(len, names)) + 1
     canvas = Canvas(max(width - left - right - 3, 20), height)

@@ -1,5 +1,7 @@
 """Heat maps in characters: numbers on colours, or shades where there is no colour."""
 
+import textwrap
+
 import numpy as np
 from rich.text import Text
 
@@ -7,7 +9,7 @@ from nncli.figures.pictures import Grid, Heatmaps
 from nncli.figures.text_parts import cut, on, shade, styled, viridis
 
 LONGEST_NAME = 24
-NUMBER = 7  # characters of a cell with its number
+NUMBER = 8  # characters of a cell with its number
 LEGEND_STEPS = 16
 
 
@@ -33,7 +35,7 @@ def _grid_lines(grid: Grid, width: int, *, colour: bool) -> list[Text]:
     margin = max(map(len, names)) + 2
     cell = _cell_width(grid, width - margin)
     numbered = cell >= NUMBER
-    lines = [_legend(grid, colour=colour), *_headings(grid, margin, cell)]
+    lines = [_legend(grid, colour=colour), *_headings(grid, margin, cell, width)]
     step = -(-grid.values.shape[1] // max((width - margin) // cell, 1))
     values = _thinned(grid.values, step)
     for name, row in zip(names[::step], values, strict=True):
@@ -53,7 +55,7 @@ def _cell_width(grid: Grid, room: int) -> int:
     """As wide as the names of the columns need if that fits, else for a number, else 2, else 1."""
     count = len(grid.columns)
     longest = max(len(cut(name, LONGEST_NAME)) for name in grid.columns)
-    for wide in (max(longest + 2, NUMBER + 1), NUMBER + 1, NUMBER, 2):
+    for wide in (max(longest + 2, NUMBER), NUMBER, 2):
         if count * wide <= room:
             return wide
     return 1
@@ -68,21 +70,25 @@ def _legend(grid: Grid, *, colour: bool) -> Text:
     return line.append(f" {grid.high:g}  {grid.scale}")
 
 
-def _headings(grid: Grid, margin: int, cell: int) -> list[Text]:
+def _headings(grid: Grid, margin: int, cell: int, width: int) -> list[Text]:
     """Names above the columns, or numbers with a list of what they stand for."""
     names = [cut(name, LONGEST_NAME) for name in grid.columns]
     if max(map(len, names)) + 1 <= cell:
         return [styled(" " * margin + "".join(f"{name:^{cell}}" for name in names))]
-    if len(names) * cell > 200 or cell < 2:
-        said = f"columns, left to right: {names[0]} to {names[-1]} ({len(names)})"
-        return [styled(said, "dim")]
-    listed = ", ".join(f"{place} {name}" for place, name in enumerate(names, 1))
-    every = 1 if cell >= 3 else 5
+    if grid.columns == grid.rows:
+        said = "columns: the same names as the rows, in the same order"
+    else:
+        said = "columns: " + ", ".join(f"{place} {name}" for place, name in enumerate(names, 1))
+    if len(said) > 2 * width:
+        said = f"columns: 1 {names[0]} to {len(names)} {names[-1]}"
+    lines = [styled(one, "dim") for one in textwrap.wrap(said, width)]
+    if cell < 2:
+        return lines
     head = ""
     for place in range(1, len(names) + 1):
-        head += f"{place:^{cell}}" if place % every == 0 or cell >= 3 else " " * cell
-        head = head[: place * cell]
-    return [styled(f"columns: {listed}", "dim"), styled(" " * margin + head)]
+        shown = str(place) if cell >= 3 or place % 5 == 0 else ""
+        head = head[: place * cell - len(shown)].ljust(place * cell - len(shown)) + shown
+    return [*lines, styled(" " * margin + head)]
 
 
 def _thinned(values: np.ndarray, step: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What drawings in characters share: shades, bars, colours, names of bounded length."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,8 @@ from rich.text import Text
 F64 = NDArray[np.float64]
 
 SHADES = " ░▒▓█"
-EIGHTHS = " ▏▎▍▌▋▊▉█"
-HUES = ("bright_blue", "dark_orange", "green3", "magenta", "yellow3", "cyan", "grey70")
+# the colours of our figures, in a lightness that both dark and light screens show
+HUES = ("#3f97e0", "#e8762c", "#22a87f", "#d07fae", "#d69a1b", "#52b8e6", "#8c8c8c")
 # viridis at even steps, dark to light
 VIRIDIS = (
     (68, 1, 84),
@@ -67,17 +68,23 @@ def cut(text: str, most: int) -> str:
 
 
 def bar(share: float, width: int) -> str:
-    """A bar of eighths of a character for a share of 1, padded to the width."""
-    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
-    whole, rest = divmod(eighths, 8)
-    return ("█" * whole + (EIGHTHS[rest] if rest else "")).ljust(width)
+    """A bar of halves of a character for a share of 1, padded to the width."""
+    whole, half = divmod(round(min(max(share, 0.0), 1.0) * width * 2), 2)
+    return ("━" * whole + "╸" * half).ljust(width)
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number for an axis: short, `–` where there is none."""
-    if not math.isfinite(value):
-        return "–"
+    """A number for an axis, short."""
     return f"{value:,.0f}" if abs(value) >= 1000 and value == int(value) else f"{value:.{digits}g}"
+
+
+def axis_numbers(values: Sequence[float]) -> list[str]:
+    """Numbers of one axis, with as many decimals as tell them apart."""
+    spread = max(values) - min(values)
+    decimals = 2 - math.floor(math.log10(spread)) if spread > 0 else 2
+    if not -4 < decimals < 7:
+        return [number(one) for one in values]
+    return [f"{one:,.{max(decimals, 0)}f}" for one in values]
 
 
 def styled(text: str, style: str | Style = "") -> Text:
