@@ -22,6 +22,8 @@ METRICS = (
     "train_robust_accuracy",
     "test_robust_accuracy",
 )
+OPTIONAL = ("part", "parts", "partition", "norm", *METRICS[4:])
+"""Columns that a manifest has only if some checkpoint has a value there."""
 SCHEMA = pa.schema(
     [
         ("path", pa.string()),
@@ -135,4 +137,6 @@ def write_manifest(folder: Path, *, overwrite: bool = False) -> None:
     rows.sort(key=lambda row: (row.get("part") or 0, row["seed"], row["step"], row["path"]))
     entry = Entry("series", command=("train",), version=version, inputs=tuple(inputs.values()))
     table = from_rows(rows, SCHEMA)
+    unused = [name for name in OPTIONAL if table[name].null_count == len(table)]
+    table = table.drop_columns(unused)
     write_table(str(folder / MANIFEST), table, entry, overwrite=overwrite)

@@ -42,6 +42,7 @@ def test_a_series_is_a_folder_of_checkpoints_and_a_manifest(invoke, tmp_path):
         (3, 20, ARCH),
     ]
     assert all(0 <= row["test_accuracy"] <= 1 and row["train_loss"] > 0 for row in rows)
+    assert not {"part", "norm", "train_true_accuracy", "test_robust_accuracy"} & rows[0].keys()
     made = entry(runs / "seed-3.safetensors")
     assert made.kind == "checkpoint"
     assert made.seed == 3
