@@ -113,7 +113,7 @@ def terminal():
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def invoke():
     """Run `nncli ARGUMENTS` inside this process: quick, but without real streams."""
     from click.testing import CliRunner
