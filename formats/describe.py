@@ -218,7 +218,7 @@ def _describe_image(source: Source) -> Description:
         with Image.open(source.file) as image:
             texts = {str(key): one for key, one in image.info.items() if isinstance(one, str)}
             said = {"width": image.width, "height": image.height, "mode": image.mode}
-            what = f"an image ({image.format})"
+            what = f"a {image.format} image"
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
         if source.format == "png":
             raise ArtifactError(

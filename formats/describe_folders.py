@@ -55,7 +55,7 @@ def _series(plain: Description, folder: Path, rows: int | None) -> Description:
     with open_source(str(folder / MANIFEST)) as source:
         table = describe_table(source, rows)
     is_series = table.entry is not None and table.entry.kind == "series"
-    what = f"a series of {table.rows:,} checkpoints" if is_series else "a folder with a manifest"
+    what = f"a folder of {table.rows:,} checkpoints" if is_series else "a folder with a manifest"
     return replace(
         plain,
         what=what,
