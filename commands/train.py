@@ -23,7 +23,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
 class Selection(click.ParamType[Any]):
-    """A text that a function of `nncli.training.selections` reads."""
+    """A text that a function of `nncli.selections` reads."""
 
     name = "selection"
 
@@ -32,7 +32,7 @@ class Selection(click.ParamType[Any]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read it."""
-        from nncli.training import selections
+        from nncli import selections
 
         reader: Callable[[str], Any] = getattr(selections, self.reader)
         try:

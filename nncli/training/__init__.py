@@ -8,7 +8,6 @@ from nncli.training.loop import train
 from nncli.training.members import Arrays, Member, Snapshot, Task, snapshots
 from nncli.training.optimizers import LEARNING_RATES, OPTIMIZERS, WEIGHT_DECAYS
 from nncli.training.recipe import Adversary, Recipe
-from nncli.training.selections import read_numbers, read_parts
 from nncli.training.workers import side_by_side
 
 __all__ = [
@@ -27,8 +26,6 @@ __all__ = [
     "demand_fit",
     "evaluate",
     "part_rows",
-    "read_numbers",
-    "read_parts",
     "side_by_side",
     "snapshots",
     "train",

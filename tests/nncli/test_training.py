@@ -25,8 +25,6 @@ from nncli.training import (
     demand_fit,
     evaluate,
     part_rows,
-    read_numbers,
-    read_parts,
     side_by_side,
     snapshots,
     train,
@@ -343,34 +341,6 @@ def test_a_network_of_the_user_that_cannot_take_the_data_is_refused(tmp_path):
     path.write_text("from torch import nn\ndef net(): return nn.Linear(60, 10)\n")
     with pytest.raises(MismatchError, match="cannot take a batch of `digits`, shape 2x1x8x8"):
         demand_fit(f"{path}:net", digits().train, 10, source="digits")
-
-
-@pytest.mark.parametrize(
-    ("text", "numbers"),
-    [
-        ("3", (3,)),
-        ("0..4", (0, 1, 2, 3, 4)),
-        ("0,3,7", (0, 3, 7)),
-        ("5, 0..2,1", (5, 0, 1, 2)),
-        ("7..7", (7,)),
-    ],
-)
-def test_numbers_are_read(text, numbers):
-    assert read_numbers(text) == numbers
-
-
-@pytest.mark.parametrize("text", ["", "a", "-1", "4..0", "0..", "0..9999999", "1.5", "0...3"])
-def test_what_is_no_number_is_refused(text):
-    with pytest.raises(ValueError, match="`"):
-        read_numbers(text)
-
-
-def test_parts_are_read():
-    assert read_parts("2/4") == ((2,), 4)
-    assert read_parts("1..4/4") == ((1, 2, 3, 4), 4)
-    for text in ("2", "0/4", "5/4", "1/x", "/4"):
-        with pytest.raises(ValueError, match="`"):
-            read_parts(text)
 
 
 def test_choices_left_open_get_the_defaults_of_the_optimizer():

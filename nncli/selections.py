@@ -1,4 +1,4 @@
-"""How a series names its members on the command line: `0..4`, `0,3,7`, `2/4`."""
+"""How several things are named at once on the command line: `0..4`, `0,3,7`, `2/4`."""
 
 import re
 
