@@ -40,6 +40,11 @@ ARITHMETIC: dict[str, Callable[..., Any]] = {
 }
 SYMBOLIC = ("sym_float", "sym_int", "sym_max", "sym_min", "sym_not", "sym_sqrt")
 UNDERSCORED = (
+    "__and__",
+    "__lshift__",
+    "__or__",
+    "__rshift__",
+    "__xor__",
     "_adaptive_avg_pool",
     "_assert",
     "_conv",

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nncli.checkpoints.exported_calls import DTYPES, WAY_OUT, argument, function
 from nncli.checkpoints.graph import Graph, Input, Step, Value, Weight, references
+from nncli.checkpoints.scopes import Place, finished_modules
 from nncli.errors import ArtifactError
 
 
@@ -117,31 +118,18 @@ def _results(label: str, outputs: list[dict[str, Any]]) -> tuple[tuple[str, ...]
 
 
 def _layers(graph: dict[str, Any], outputs: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """For each node, the modules whose output its result is, the innermost first.
-
-    A node carries the modules it was called in. The output of a call of a module is the last value
-    from inside it that somebody outside needs.
-    """
-    nodes = graph["nodes"]
-    stacks = [_stack(node) for node in nodes]
-    users: dict[str, list[int]] = {}
-    for place, node in enumerate(nodes):
-        for one in node["inputs"]:
-            for name in references(argument("", one["arg"])):
-                users.setdefault(name, []).append(place)
-    last: dict[str, int] = {}
-    for place, node in enumerate(nodes):
-        results = [one.name for one in _tensors(node["outputs"])]
-        for call in stacks[place]:
-            outside = any(
-                call not in stacks[user] for name in results for user in users.get(name, [])
-            )
-            if outside or set(results) & set(outputs):
-                last[call] = place
-    return [
-        tuple(path for call, path in reversed(stack.items()) if path and last.get(call) == place)
-        for place, stack in enumerate(stacks)
+    """For each node, the modules whose output its result is, the innermost first."""
+    places = [
+        Place(
+            calls=_stack(node),
+            needs=tuple(
+                name for one in node["inputs"] for name in references(argument("", one["arg"]))
+            ),
+            makes=tuple(one.name for one in _tensors(node["outputs"])),
+        )
+        for node in graph["nodes"]
     ]
+    return finished_modules(places, outputs)
 
 
 def _tensors(outputs: list[dict[str, Any]]) -> list[Value]:

@@ -130,7 +130,7 @@ def _tell_of_code(file: TensorFile) -> None:
 
 
 def _onnx(source: Source, member: Member, arch: str | None) -> Model:
-    from nncli.checkpoints.onnx_graph import load_onnx
+    from nncli.checkpoints.onnx_files import load_onnx
 
     return _graph(load_onnx(source), "onnx", source, member, arch)
 
