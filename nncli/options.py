@@ -205,7 +205,12 @@ layers = click.option(
     help="Layers by name, such as 'block.*' (repeatable).",
 )
 seed = click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all chance."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Seed of all chance.",
 )
 device = click.option(
     "--device",

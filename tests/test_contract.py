@@ -72,6 +72,13 @@ DIFFERENT = {
     ("train", "--output"): "a series is a folder",
     ("train", "--batch-size"): "it changes the result, and so has a fixed default",
     ("train", "--threads"): "networks are trained side by side, with one thread each",
+    ("compare", "--reduce"): "what was captured has fewer ways left than what is being captured",
+    (
+        "predict",
+        "--epsilon",
+    ): "the radius of an attack, several at once; in train it is of training",
+    ("predict", "--norm"): "the same",
+    ("predict", "--format"): "predictions have a dense form too",
     ("show", "--format"): "a description is no table",
     ("plot", "--format"): "a picture is no table",
     ("plot", "--metric"): "it chooses among the metrics of a file, not among those there are",
@@ -399,6 +406,61 @@ def test_a_truncated_input_is_3_in_one_line_and_leaves_no_file(name, share, run,
         assert result.stdout_bytes == b""
         assert {one.name for one in tmp_path.iterdir()} == {file}
         spoiled.unlink()
+
+
+def foreign(folder):
+    """Sound and unsound files of many kinds, none of them made by the command under test."""
+    import gzip
+    import pickle
+
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from safetensors.numpy import save_file
+
+    rng = np.random.default_rng(0)
+    save_file({}, folder / "no-tensors")
+    save_file({"x": np.zeros((0, 3), np.float32)}, folder / "no-rows")
+    save_file({"x": np.array(1.0)}, folder / "scalar")
+    save_file({"x": np.zeros((4, 3), np.float32), "y": np.zeros(5)}, folder / "ragged")
+    save_file({"x": np.full((4, 3), np.nan, np.float32)}, folder / "nan")
+    save_file({"x": rng.integers(0, 9, (4, 3))}, folder / "integers", {"nncli": "{}"})
+    np.save(folder / "array.npy", rng.random((4, 3)))
+    np.savez(folder / "arrays.npz", x=rng.random((4, 3)), name=np.array(["a"]))
+    np.savez(folder / "objects.npz", x=np.array([{}, []], dtype=object))
+    pq.write_table(pa.table({"a": [1, 2], "b": ["x", None]}), folder / "table.parquet")
+    pq.write_table(pa.table({"a": pa.array([], pa.int64())}), folder / "no-rows.parquet")
+    pq.write_table(pa.table({}), folder / "no-columns.parquet")
+    (folder / "table.csv").write_text("a,b\n1,x\n2,\n")
+    (folder / "table.json").write_text('[{"a": 1}, {"a": [2]}]')
+    (folder / "deep.json").write_text("[" * 100_000)
+    (folder / "object.json").write_text('{\n "a": {"b": 1}\n}')
+    (folder / "lines.jsonl").write_text('{"a": 1}\n{"a": null}\n')
+    (folder / "log").write_text("Job <7> is submitted.\n")
+    (folder / "pickle").write_bytes(pickle.dumps({"a": [1, 2]}))
+    (folder / "zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    (folder / "gzip").write_bytes(gzip.compress(b"x"))
+    (folder / "png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(50))
+    (folder / "onnx").write_bytes(b"\x08\x07\x12\x04test" + bytes(20))
+    (folder / "bytes").write_bytes(rng.bytes(1000))
+    (folder / "empty-folder").mkdir()
+    (folder / "loop").symlink_to("loop")
+    return sorted(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", WITH_INPUTS)
+def test_whatever_it_is_given_it_has_an_answer_or_one_clear_error(name, run, studio, tmp_path):
+    case = CASES[name]
+    bugs = []
+    kinds = [studio / one for one in ("a.safetensors", "grid.parquet", "model.pt", "runs")]
+    for path in [*foreign(tmp_path), *kinds, studio / "runs" / "manifest.parquet"]:
+        arguments = [str(path) if word == case.inputs[0] else word for word in case.arguments]
+        result = run(name, arguments=arguments, code=None)
+        lines = [one for one in result.stderr.splitlines() if not one.startswith("nncli: warning:")]
+        clear = len(lines) <= 2 and (not lines or path.name.split(".")[0] in lines[0])
+        if result.exit_code not in (0, 2, 3, 4) or (result.exit_code and not (lines and clear)):
+            bugs.append((path.name, result.exit_code, lines))
+    assert bugs == []
 
 
 @pytest.mark.parametrize("name", WITH_INPUTS)
