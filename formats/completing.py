@@ -34,3 +34,22 @@ def tensor_names(words: Iterable[str]) -> list[tuple[str, str]]:
         except (NncliError, OSError):
             continue
     return []
+
+
+def module_names(words: Iterable[str]) -> list[tuple[str, str]]:
+    """The modules of the network in the first safetensors file among some words.
+
+    Args:
+        words: Words, most of which are no files.
+
+    Returns:
+        Pairs of the path of a module that has parameters, in their order, and an empty note. A
+        list of modules (`block` of `block.0`, `block.1`) is no layer and is left out.
+    """
+    found = {}
+    for name, _ in tensor_names(words):
+        parts = name.split(".")
+        for depth in range(1, len(parts)):
+            if not parts[depth].isdigit():
+                found[".".join(parts[:depth])] = ""
+    return list(found.items())

@@ -143,7 +143,7 @@ class Choice(click.ParamType[str]):
 
 
 class LayerGlob(click.ParamType[str]):
-    """A glob over layer names; completes to the layers of the file already on the line."""
+    """A glob over layer names; completes to those of the capture or network on the line."""
 
     name = "glob"
 
@@ -151,10 +151,11 @@ class LayerGlob(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Offer the layer names of the first file on the line (click hides it among the rest)."""
-        from nncli.formats.completing import tensor_names
+        from nncli.formats.completing import module_names, tensor_names
 
         given = [word for value in ctx.params.values() for word in _words(value)]
-        names = tensor_names([*given, *ctx.args])
+        runs = any(one.name == "arch" for one in ctx.command.params)  # it runs a network
+        names = (module_names if runs else tensor_names)([*given, *ctx.args])
         return [CompletionItem(name, help=h) for name, h in names if name.startswith(incomplete)]
 
 

@@ -121,11 +121,11 @@ assert "pyarrow" in sys.modules
     assert python(script).stderr == b""
 
 
-def complete(words, incomplete=""):
+def complete(words, incomplete="", command=study):
     """What the shell would offer for `nncli study WORDS INCOMPLETE`."""
     from click.shell_completion import ShellComplete
 
-    shell = ShellComplete(study, {}, "study", "_STUDY_COMPLETE")
+    shell = ShellComplete(command, {}, "study", "_STUDY_COMPLETE")
     return [item.value for item in shell.get_completions(words, incomplete)]
 
 
@@ -138,6 +138,28 @@ def test_layers_of_the_file_on_the_line_are_offered(tmp_path, monkeypatch):
     assert complete(["nowhere", "a", "--layer"], "b") == ["block.0"]
     assert complete(["--layer"]) == []
     assert complete(["nowhere", "--layer"]) == []
+
+
+def test_a_command_that_runs_a_network_is_offered_its_modules(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [
+        "embedding.weight",
+        "block.0.up.weight",
+        "block.0.up.bias",
+        "block.0.scale",
+        "head.0.w",
+    ]
+    write_tensors("a", {name: np.zeros(2) for name in names}, Entry("checkpoint"))
+
+    @click.command("run", cls=options.Command)
+    @click.argument("checkpoint", type=options.artifact)
+    @options.arch
+    @options.layers
+    def runs(**given):
+        """Run a network."""
+
+    expected = ["block.0", "block.0.up", "embedding", "head.0"]
+    assert sorted(complete(["a", "--layer"], command=runs)) == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x20\0\0\0\0\0\0\0{", b"[" * 100_000])
