@@ -23,6 +23,9 @@ from nncli.errors import ArtifactError
 OPERATORS: dict[str, Operator] = POINTWISE | SHAPES | LAYERS
 NATIVE = ("", "ai.onnx")
 MANY = ("Split",)
+READING = {kind for kind in OPERATORS if kind.startswith("Reduce")} | {
+    *("Clip", "Expand", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile", "Trilu", "Unsqueeze")
+}
 
 
 class Reader:
@@ -129,9 +132,12 @@ class Reader:
 
 
 def _on_one_device(operator: Operator, node: Node, *given: Tensor | None, **named: Any) -> Any:
-    """Call an operator; whole numbers that stayed on the CPU are brought to the data."""
+    """Call an operator; whole numbers that stayed on the CPU are brought to the data.
+
+    Not where they are read as sizes and places: that would wait for the device.
+    """
     devices = {one.device for one in given if one is not None}
-    if len(devices) > 1:
+    if len(devices) > 1 and node.kind not in READING:
         away = next(one for one in devices if one.type != "cpu")
         given = tuple(None if one is None else one.to(away) for one in given)
     return operator(node, *given, **named)

@@ -140,7 +140,8 @@ def global_pool(node: Node, x: Tensor) -> Tensor:
 
 def batch_norm(node: Node, x: Tensor, *given: Tensor) -> Tensor:
     """BatchNormalization with its running statistics."""
-    scale, shift, mean, variance = given
+    scale, shift, *statistics = given
+    mean, variance = (one.detach() for one in statistics)  # exporters merge them with weights
     only(node, "training_mode", 0)
     only(node, "spatial", 1)
     return F.batch_norm(x, mean, variance, scale, shift, False, eps=node.get("epsilon", 1e-5))

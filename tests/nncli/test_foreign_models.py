@@ -90,6 +90,7 @@ def test_an_exported_program_computes_what_was_exported_layer_by_layer(
     assert set(model.module.state_dict()) == set(module.state_dict())
     trained = dict(model.module.named_parameters())
     assert set(trained) == set(dict(module.named_parameters()))
+    assert model.module.to("meta")(images().to("meta")).shape == (7, 10)
 
 
 def test_a_mask_goes_to_the_input_of_that_name(tmp_path: Path) -> None:
@@ -365,6 +366,8 @@ def test_a_network_has_the_same_layers_as_onnx_as_it_has_in_pytorch(
         if name in found:
             assert close(found[name], expected[name]), name
     assert {f"block.{place}" for place in range(len(module.block))} <= set(found)
+    # the device `meta` refuses to be mixed with another and cannot be read: a GPU without a GPU
+    assert model.module.to("meta")(images().to("meta")).shape == (7, 10)
 
 
 def test_the_newer_exporter_tells_modules_in_a_list_beside_each_node(tmp_path: Path) -> None:
