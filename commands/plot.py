@@ -219,8 +219,9 @@ def _table(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
     if pair_columns(data.column_names) and not along:
         single = diagonal(data)
         if single is None:
-            inputs = [str(one["name"]) for one in table.entry.inputs] if table.entry else []
-            return heatmaps(data, sides=sides_of(inputs), **wanted), given
+            inputs = [str(one.get("name")) for one in table.entry.inputs] if table.entry else []
+            said = table.entry.facts.get("metrics", ()) if table.entry else ()
+            return heatmaps(data, sides=sides_of(inputs), said=said, **wanted), given
         data = single
     return curves(data, x=choices.x, y=choices.y, **wanted), given
 

@@ -1,5 +1,6 @@
 """The contents of a description as text: its tensors, its rows, its files."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,11 @@ def _tensor_table(
     statistics: "Statistics | None",
     said: Mapping[str, Mapping[str, Any]],
 ) -> "Table":
-    extra = list(dict.fromkeys(key for one in said.values() for key in one))
+    extra = [
+        key
+        for key in dict.fromkeys(key for one in said.values() for key in one)
+        if key != "order" and any(one.get(key) not in (None, False) for one in said.values())
+    ]
     several = any(one.count > 1 for one in groups)
     numeric = [*NUMBERS, "not finite"] if statistics else ["numbers"]
     heads = [f"layer {key}" if key in ("dtype", "shape") else key for key in extra]
@@ -126,7 +131,8 @@ def table_parts(found: Description, statistics: "Statistics | None") -> "list[Re
             drawing.add_row(*(plain(cell) for cell in (one.name, one.type, *cells)))
         parts += [drawing, plain("")]
     else:
-        parts.append(plain("columns: " + ", ".join(f"{one.name} {one.type}" for one in columns)))
+        listed = ", ".join(f"{one.name} {_short_type(one.type)}" for one in columns)
+        parts.append(plain(f"columns: {listed}"))
     if found.head.num_rows:
         head, empty = _without_nulls(_safe(found.head))
         parts.append(Text.from_ansi(text_table(head, terminal=True).rstrip("\n")))
@@ -136,6 +142,13 @@ def table_parts(found: Description, statistics: "Statistics | None") -> "list[Re
     if rest:
         parts.append(marked(f"and {rest:,} more rows; `--rows N` shows N", "yellow"))
     return parts
+
+
+def _short_type(name: str) -> str:
+    """An Arrow type as people read it: `float[10]`, not `fixed_size_list<element: float>[10]`."""
+    name = re.sub(r"dictionary<values=(\w+), [^>]*>", r"\1", name)
+    name = re.sub(r"fixed_size_list<\w+: ([^<>]*)>(\[\d+\])", r"\1\2", name)
+    return re.sub(r"^(?:large_)?list<\w+: ([^<>]*)>$", r"\1[]", name)
 
 
 def _without_nulls(head: "pa.Table") -> "tuple[pa.Table, list[str]]":

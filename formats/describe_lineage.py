@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
+MOST_INPUTS, FIRST_INPUTS = 5, 3  # of more inputs than the one number, the other number is shown
 
-def lineage(entry: Entry) -> "Tree":
+
+def lineage(entry: Entry, *, everything: bool = False) -> "Tree":
     """The commands and inputs that an artifact goes back to.
 
     Args:
         entry: What the artifact says of itself.
+        everything: Show every input, also where they are many.
 
     Returns:
         A tree: the command at the root, a branch for each input.
@@ -23,14 +26,17 @@ def lineage(entry: Entry) -> "Tree":
     from rich.tree import Tree
 
     tree = Tree(_made_by(entry.to_dict(), ""), guide_style="dim")
-    _grow(tree, entry.inputs, entry.version)
+    _grow(tree, entry.inputs, entry.version, None if everything else MOST_INPUTS)
     return tree
 
 
-def _grow(tree: "Tree", inputs: Sequence[Mapping[str, Any]], version: str) -> None:
+def _grow(
+    tree: "Tree", inputs: Sequence[Mapping[str, Any]], version: str, most: int | None
+) -> None:
     from rich.text import Text
 
-    for one in inputs:
+    rest = len(inputs) - FIRST_INPUTS if most is not None and len(inputs) > most else 0
+    for one in inputs[:FIRST_INPUTS] if rest else inputs:
         digest = str(one.get("digest", "")).removeprefix(DIGEST)[:DIGEST_LETTERS]
         line = Text.assemble((printable(one.get("name", "?")), "bold"), (f" {digest}", "dim"))
         made = one.get("entry")
@@ -38,9 +44,11 @@ def _grow(tree: "Tree", inputs: Sequence[Mapping[str, Any]], version: str) -> No
             line.append(f" {printable(made.get('kind', ''))}", "cyan")
             branch = tree.add(line.append(": ").append(_made_by(made, version)))
             inside = [part for part in made.get("inputs", ()) if isinstance(part, Mapping)]
-            _grow(branch, inside, version)
+            _grow(branch, inside, version, most)
         else:
             tree.add(line)
+    if rest:
+        tree.add(Text(f"and {rest:,} more; `--all` lists them", style="yellow"))
 
 
 def _made_by(entry: Mapping[str, Any], known: str) -> "Text":

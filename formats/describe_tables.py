@@ -41,7 +41,7 @@ def describe_table(source: Source, rows: int | None) -> Description:
     return Description(
         source.name,
         source.format,
-        DESCRIPTIONS[source.format],
+        DESCRIPTIONS[source.format].replace(" table", " file"),
         source.size,
         entry=Entry.from_json(text, source=source.name) if text else None,
         metadata={key: one for key, one in said.items() if key != ARROW_OWN},

@@ -42,7 +42,7 @@ def description_text(
     most = None if everything else MOST_LINES
     parts: list[RenderableType] = [_headline(found)]
     if found.entry:
-        parts.append(lineage(found.entry))
+        parts.append(lineage(found.entry, everything=everything))
     facts = _facts(found, digest)
     if facts:
         parts += [plain(""), _fact_table(facts, most)]

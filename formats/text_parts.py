@@ -1,6 +1,6 @@
 """Pieces of text for people: escaped, shortened, with sizes and digests as one reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nncli.formats.text_tables import shown
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 LONGEST_TEXT = 160
+MOST_ITEMS = 6
+NAMING = ("name", "model_id", "metric", "path")  # keys that say which object one is
 DIGEST = "sha256:"
 DIGEST_LETTERS = 12
 
@@ -46,6 +48,20 @@ def marked(text: str, style: str) -> "Text":
     return Text(printable(text), style=style)
 
 
+def _list_text(values: Sequence[object]) -> str:
+    """The first values of a list, objects by their names, and how many there are."""
+    several = len(values) > 1
+    listed = [value_text(_named(one) if several else one) for one in values[:MOST_ITEMS]]
+    more = [f"... {len(values):,} in all"] if len(values) > MOST_ITEMS else []
+    return ", ".join([*filter(None, listed), *more])
+
+
+def _named(value: object) -> object:
+    if not isinstance(value, Mapping):
+        return value
+    return next((value[key] for key in NAMING if key in value), value)
+
+
 def value_text(value: object, *, whole: bool = False) -> str:
     """A JSON value in one line.
 
@@ -59,11 +75,10 @@ def value_text(value: object, *, whole: bool = False) -> str:
     if value is None:
         return ""
     if isinstance(value, Mapping):
-        text = ", ".join(
-            f"{key} {value_text(one)}" for key, one in value.items() if one is not None
-        )
+        pairs = ((key, value_text(one)) for key, one in value.items())
+        text = ", ".join(f"{key} {one}" for key, one in pairs if one)
     elif isinstance(value, list | tuple):
-        text = ", ".join(value_text(one) for one in value)
+        text = _list_text(value)
     elif isinstance(value, float):
         text = shown(value)
     else:

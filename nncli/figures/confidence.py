@@ -18,6 +18,18 @@ from nncli.figures.pictures import Reliability, ReliabilityPanel
 
 Array = NDArray[Any]
 
+MOST_PANELS = 12
+NOT_FACTORS = (
+    "model_id",
+    "seed",
+    "seed2",
+    "sample",
+    "part",
+    "partition",
+    "perturbation",
+    "strength",
+)
+
 PROBABILITIES: dict[str, Callable[[Array], Array]] = {
     "logits": softmax,
     "probs": lambda answers: answers,
@@ -45,7 +57,7 @@ def reliability(
         bins: How many bins.
 
     Returns:
-        One diagram a perturbation, the clean one first.
+        One diagram a perturbation and, if they are not too many, a step, an epsilon, ...
 
     Raises:
         ArtifactError: There are no probabilities to be had, or no true classes.
@@ -60,21 +72,45 @@ def reliability(
             f"`{source}` has no true class for each example, so no answer is right or wrong",
             hint="predict on data with labels",
         )
-    parts: dict[str, list[int]] = {}
-    for place, member in enumerate(members):
-        parts.setdefault(str(member.get("perturbation") or "clean"), []).append(place)
+    parts = _parts(members)
     panels = []
     for name, places in parts.items():
         pairs = [top_confidence(PROBABILITIES[score](answers(at)), label) for at in places]
-        panels.append(_panel(name if len(parts) > 1 else "", pairs, bins))
+        panels.append(_panel(name, pairs, bins))
     caption = (
         f"ECE: mean gap between accuracy and confidence over {bins} bins of equal width [a, b), "
         f"the last one closed; confidence: the largest probability; n = {len(label):,}"
     )
     models = max(len(places) for places in parts.values())
     if models > 1:
-        caption += f"; answers of {models} models together, thin: each model"
+        caption += f"; answers of {models} models together"
     return Reliability(source, tuple(panels), caption)
+
+
+def _parts(members: Sequence[Mapping[str, Any]]) -> dict[str, list[int]]:
+    """Members that belong together: they differ in their seed only."""
+    factors = [
+        name
+        for name in dict.fromkeys(name for member in members for name in member)
+        if name not in NOT_FACTORS and len({str(one.get(name)) for one in members}) > 1
+    ]
+    parts = _by(members, factors)
+    return parts if len(parts) <= MOST_PANELS else _by(members, [])
+
+
+def _by(members: Sequence[Mapping[str, Any]], factors: Sequence[str]) -> dict[str, list[int]]:
+    parts: dict[str, list[int]] = {}
+    for place, member in enumerate(members):
+        said = [f"{name} {_short(member.get(name))}" for name in factors]
+        perturbation = str(member.get("perturbation") or "clean")
+        disturbed = len({str(one.get("perturbation")) for one in members}) > 1
+        title = ", ".join([*said, *([perturbation] if disturbed else [])])
+        parts.setdefault(title, []).append(place)
+    return parts
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _panel(title: str, pairs: list[tuple[Array, Array]], bins: int) -> ReliabilityPanel:

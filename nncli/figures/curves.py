@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from nncli.errors import ArtifactError, closest
+from nncli.figures.grids import meaning
 from nncli.figures.pictures import F64, Curves, Line, Panel
 
 METRIC, VALUE, NOTE = "metric", "value", "note"
@@ -265,13 +266,10 @@ def _panel(
 
 def _named(metric: str) -> str:
     """What a metric is called on an axis, with its unit or with what it says."""
-    from nncli.similarity.registry import METRICS
-
-    known = METRICS.get(metric)
-    if known is None:
+    kind, ends = meaning(metric)
+    if ends is None or kind not in ("similarity", "distance"):
         return UNITS.get(metric, metric)
-    same = known.high if known.kind == "similarity" else known.low
-    return f"{metric} ({known.kind}, {same:g} = same)"
+    return f"{metric} ({kind}, {ends[kind == 'similarity']:g} = same)"
 
 
 def _group(row: Row, roles: Roles) -> str:

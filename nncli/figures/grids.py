@@ -1,7 +1,8 @@
 """Tables over pairs of things as heat maps: a similarity of every layer with every other."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +58,7 @@ def heatmaps(
     source: str,
     metrics: Sequence[str] = (),
     sides: tuple[str, str] = ("", ""),
+    said: Sequence[Mapping[str, Any]] = (),
 ) -> Heatmaps:
     """Arrange a table of pairs as matrices, one for each metric.
 
@@ -65,6 +67,7 @@ def heatmaps(
         source: The table's name, for titles and errors.
         metrics: Only these metrics; all by default.
         sides: Names of what the rows and the columns belong to.
+        said: What the table says of its metrics: `metric`, `kind`, `low` and `high` of each.
 
     Returns:
         The matrices; names are in the order of their first appearance, the first row at the top.
@@ -80,8 +83,10 @@ def heatmaps(
     names = data[METRIC].to_pylist() if METRIC in data.column_names else [VALUE] * data.num_rows
     wanted = _wanted(list(dict.fromkeys(map(str, names))), metrics, source)
     chosen = np.array([str(name) for name in names])
+    meant = {str(one.get("metric")): one for one in said}
     panels = tuple(
-        _grid(data.filter(pa.array(chosen == metric)), pair, metric, source) for metric in wanted
+        _grid(data.filter(pa.array(chosen == metric)), pair, metric, source, meant.get(metric))
+        for metric in wanted
     )
     stem = pair[0].removesuffix(SIDES[0])
     labels = tuple(
@@ -101,7 +106,13 @@ def _wanted(there: list[str], metrics: Sequence[str], source: str) -> list[str]:
     return [one for one in there if not metrics or one in metrics]
 
 
-def _grid(data: pa.Table, pair: tuple[str, str], metric: str, source: str) -> Grid:
+def _grid(
+    data: pa.Table,
+    pair: tuple[str, str],
+    metric: str,
+    source: str,
+    meaning: Mapping[str, Any] | None,
+) -> Grid:
     one, other = ([str(name) for name in data[side].to_pylist()] for side in pair)
     rows, columns = (list(dict.fromkeys(names)) for names in (one, other))
     place = {name: index for index, name in enumerate(rows)}
@@ -122,11 +133,13 @@ def _grid(data: pa.Table, pair: tuple[str, str], metric: str, source: str) -> Gr
             numbers[at] = value
         else:
             notes[at] = str(note or "no value")
-    low, high, alike = limits(metric, numbers)
+    low, high, alike = limits(metric, numbers, meaning)
     return Grid(metric, tuple(rows), tuple(columns), numbers, low, high, alike, notes)
 
 
-def limits(metric: str, values: F64) -> tuple[float, float, str]:
+def limits(
+    metric: str, values: F64, said: Mapping[str, Any] | None = None
+) -> tuple[float, float, str]:
     """The ends of the colours of a metric, and which end means that two things are the same.
 
     A known measure has the same colours in every picture: its own range. Of an unknown one the
@@ -135,15 +148,14 @@ def limits(metric: str, values: F64) -> tuple[float, float, str]:
     Args:
         metric: The name of the measure.
         values: What is to be shown, NaN where there is nothing.
+        said: What the table says of the measure: `kind`, `low`, `high`; else the registry is asked.
 
     Returns:
         The value at each end, and `high` (similarity), `low` (distance) or nothing.
     """
-    from nncli.similarity.registry import METRICS
-
-    known = METRICS.get(metric)
-    if known is not None:
-        return known.low, known.high, "high" if known.kind == "similarity" else "low"
+    kind, ends = meaning(metric, said)
+    if ends is not None and ends[0] < ends[1]:
+        return *ends, "high" if kind == "similarity" else "low"
     there = values[np.isfinite(values)]
     low, high = (float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
     if low >= 0 and high <= 1:
@@ -151,6 +163,30 @@ def limits(metric: str, values: F64) -> tuple[float, float, str]:
     elif low >= 0:
         low = 0.0
     return low, high if high > low else low + 1.0, "low" if "distance" in metric else ""
+
+
+def meaning(
+    metric: str, said: Mapping[str, Any] | None = None
+) -> tuple[str, tuple[float, float] | None]:
+    """What is known of a metric: `similarity` or `distance`, and its range.
+
+    Args:
+        metric: Its name.
+        said: What a table says of it; else the registry of similarities is asked.
+
+    Returns:
+        The kind, nothing if it is not known, and the range, `None` if it is not known or has no
+        end.
+    """
+    from nncli.similarity.registry import METRICS
+
+    known = METRICS.get(metric)
+    if said is None and known is not None:
+        said = {"kind": known.kind, "low": known.low, "high": known.high}
+    said = said or {}
+    low, high = said.get("low"), said.get("high")
+    whole = all(isinstance(one, int | float) and math.isfinite(one) for one in (low, high))
+    return str(said.get("kind", "")), (float(low), float(high)) if whole else None  # type: ignore[arg-type]
 
 
 def _caption(data: pa.Table) -> str:

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nncli.figures.pictures import Reliability, ReliabilityPanel
-from nncli.figures.style import COLOURS, GREY, INK, new_figure
+from nncli.figures.style import COLOURS, GREY, new_figure, shortened
 
 MOST_ACROSS = 4
 
@@ -20,10 +20,12 @@ def reliability_figure(picture: Reliability) -> Figure:
         The figure.
     """
     count = len(picture.panels)
-    across = min(count, MOST_ACROSS)
+    across = min(count, 3 if count in (3, 5, 6, 9) else MOST_ACROSS)
     rows = -(-count // across)
-    height = (3.2 if any(one.title for one in picture.panels) else 3.0) + 1.55
-    figure = new_figure(3.2 * across + 0.7, height * rows, picture.title, picture.caption)
+    height = 4.7 + (0.2 if any(one.title for one in picture.panels) else 0.0)
+    thin = "thin: each model" if any(one.members for one in picture.panels) else ""
+    caption = "; ".join(filter(None, [picture.caption, thin]))
+    figure = new_figure(3.2 * across + 0.7, height * rows, picture.title, caption)
     grid = figure.add_gridspec(2 * rows, across, height_ratios=[3.2, 1] * rows)
     for place, panel in enumerate(picture.panels):
         row, column = divmod(place, across)
@@ -61,11 +63,8 @@ def _draw_curve(axes: Axes, panel: ReliabilityPanel) -> None:
     axes.tick_params(labelbottom=False)
     said = f"ECE {panel.ece:.3f}"
     if panel.member_ece:
-        low, high = min(panel.member_ece), max(panel.member_ece)
-        said += f"\nsingle models\n{low:.3f} to {high:.3f}"
-    axes.text(0.04, 0.96, said, transform=axes.transAxes, va="top", color=INK)
-    if panel.title:
-        axes.set_title(panel.title)
+        said += f" (each model {min(panel.member_ece):.3f} to {max(panel.member_ece):.3f})"
+    axes.set_title("\n".join(filter(None, [shortened(panel.title, 40), said])))
 
 
 def _draw_gaps(axes: Axes, panel: ReliabilityPanel) -> None:

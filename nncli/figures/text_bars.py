@@ -25,7 +25,7 @@ def reliability_lines(picture: Reliability, width: int) -> list[Text]:
 def _reliability_panel(panel: ReliabilityPanel, width: int) -> list[Text]:
     title = f"{panel.title}: ECE {panel.ece:.3f}" if panel.title else f"ECE {panel.ece:.3f}"
     if panel.member_ece:
-        title += f" (single models {min(panel.member_ece):.3f} to {max(panel.member_ece):.3f})"
+        title += f" (each model {min(panel.member_ece):.3f} to {max(panel.member_ece):.3f})"
     long = max(min(width - 44, 60), 20)
     lines = [
         styled(title, "bold"),
