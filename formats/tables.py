@@ -73,17 +73,20 @@ def read_table(source: str | Source, columns: Sequence[str] | None = None) -> Ta
             raise opened.expected(READABLE)
         try:
             data = read(opened)
+            data.validate(full=True)  # offsets and text, which pyarrow takes on trust
+            names = data.column_names
         except (pa.ArrowException, OSError, ValueError, OverflowError, RecursionError) as error:
             reason = " ".join(str(error).split()).rstrip(".")
             raise ArtifactError(
                 f"`{opened.name}` is a damaged table: {reason}",
                 hint="did the command or the copy that made it fail?",
             ) from error
-        _refuse_repeats(data, source=opened.name)
+        _refuse_repeats(names, source=opened.name)
         for column in columns or ():
             demand_column(data, column, source=opened.name)
         text = (data.schema.metadata or {}).get(KEY.encode())
-        entry = Entry.from_json(text.decode(), source=opened.name) if text else None
+        told = text.decode("utf-8", "replace") if text else None
+        entry = Entry.from_json(told, source=opened.name) if told else None
         return Table(opened.name, data.select(columns) if columns else data, entry, opened.digest)
 
 
@@ -99,8 +102,7 @@ def demand_column(data: pa.Table, column: str, *, source: str) -> None:
         )
 
 
-def _refuse_repeats(data: pa.Table, *, source: str) -> None:
-    names = data.column_names
+def _refuse_repeats(names: list[str], *, source: str) -> None:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ArtifactError(f"`{source}` has more than one column `{twice}`")

@@ -226,6 +226,24 @@ def test_a_damaged_table_is_one_clear_error(content, tmp_path):
     assert "is a damaged table" in damaged(tmp_path / "a", content)
 
 
+def test_bytes_that_are_no_text_are_damage_wherever_they_stand(tmp_path):
+    text = pa.array([b"ok", b"\xff\xfe"], pa.binary()).view(pa.string())
+    for data in (
+        pa.table({"a": text}),
+        pa.table({"a": [1]}).replace_schema_metadata({b"nncli": b"\xff{}"}),
+    ):
+        pq.write_table(data, tmp_path / "b")
+        with pytest.raises(ArtifactError):
+            read_table(str(tmp_path / "b"))
+
+
+def test_an_arrow_stream_whose_offsets_lead_outside_is_damage(tmp_path):
+    whole = encoded(pa.table({"a": ["x" * 77, "y" * 900]}), "stream")
+    sound, wild = (np.array([0, 77, end], np.int32).tobytes() for end in (977, 2**30))
+    assert whole.count(sound) == 1
+    assert "damaged" in damaged(tmp_path / "a", whole.replace(sound, wild))
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"\x80\x04.", b"PK\x03\x04", b"text\n", b"\x93NUMPY", b"\x89PNG", b"a,b\n\xff\xff,1\n"],
