@@ -4,6 +4,7 @@
 bug; 130 interrupted; 141 the reader closed the pipe.
 """
 
+import errno
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from nncli.errors import ArtifactError, EnvironmentFault, NncliError, NncliWarni
 
 CLOSED_PIPE = 141
 OUR_BUG = 70
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 ISSUES = "https://github.com/nncli/nncli/issues"
 
 
@@ -62,6 +64,8 @@ def exit_code_of(error: BaseException) -> int:
         return die_by(signal.SIGINT)
     if isinstance(error, Terminated):
         return die_by(error.signal)
+    if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+        return report(_unwritten(error))
     return _last_resort(error)
 
 
@@ -133,9 +137,13 @@ def flush() -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        _detach(sys.stdout)
-        reason = (error.strerror or str(error)).lower()
-        raise ArtifactError(f"cannot write standard output: {reason}") from error
+        raise _unwritten(error) from error
+
+
+def _unwritten(error: OSError) -> ArtifactError:
+    _detach(sys.stdout)
+    reason = (error.strerror or str(error)).lower()
+    return ArtifactError(f"cannot write standard output: {reason}")
 
 
 def _detach(stream: TextIO) -> None:

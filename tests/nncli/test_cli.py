@@ -76,6 +76,12 @@ def wait(output):
         time.sleep(60)
 
 
+@command("page")
+def page():
+    """Print more than a buffer holds."""
+    click.echo(b"line\\n" * 10_000, nl=False)
+
+
 @command("print-forever")
 def print_forever():
     """Print lines, as text."""
@@ -93,7 +99,7 @@ def warn():
     click.echo("done")
 '''
 BROKEN = "import nothing_of_that_name\n"
-NAMES = ["yes", "no", "fail", "flood", "wait", "print-forever", "warn"]
+NAMES = ["yes", "no", "fail", "flood", "wait", "page", "print-forever", "warn"]
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +286,7 @@ def test_a_reader_of_errors_that_goes_away_leaves_the_exit_code(shell, plugins):
     assert lines(done.stdout) == ["3"]
 
 
-@pytest.mark.parametrize("command", ["yes", "flood", "completion bash", "--help"])
+@pytest.mark.parametrize("command", ["yes", "page", "flood", "completion bash", "--help"])
 def test_a_full_device_behind_standard_output_is_3(shell, plugins, command):
     done = shell(f"nncli {command} > /dev/full", env={**os.environ, **plugins})
     assert done.returncode == 3
