@@ -1,7 +1,9 @@
 """One checkpoint of any kind as a network that is ready to run."""
 
 import warnings
+import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from nncli.architectures import build, canonical, input_shape, is_user_code
@@ -9,7 +11,7 @@ from nncli.checkpoints.model import Model, pick_device
 from nncli.checkpoints.program import Program
 from nncli.checkpoints.series import Member, series
 from nncli.checkpoints.state_dicts import find_state_dict, suggested_arch
-from nncli.errors import ArtifactError, NncliWarning, UsageError
+from nncli.errors import ArtifactError, EnvironmentFault, NncliWarning, UsageError
 from nncli.formats.entry import Entry, demand_kind
 from nncli.formats.series import MANIFEST
 from nncli.formats.sources import Source, open_source
@@ -47,7 +49,13 @@ def resolve(name: str | Member, arch: str | None = None, device: str = "cpu") ->
         if load is None:
             raise source.expected(WANTED)
         model = load(source, member, arch)
-    model.module.to(target).eval()
+    try:
+        model.module.to(target).eval()
+    except (RuntimeError, TypeError) as error:  # no room there, or no such type of number
+        reason = str(error).splitlines()[0]
+        raise EnvironmentFault(
+            f"`{member.name}` cannot be brought to `{target}`: {reason}", hint="use `--device cpu`"
+        ) from error
     return model
 
 
@@ -141,6 +149,17 @@ def _exported(source: Source, member: Member, arch: str | None) -> Model:
     return _graph(load_exported(source), "torch-export", source, member, arch)
 
 
+def _archive(source: Source, member: Member, arch: str | None) -> Model:
+    """Say what a zip archive of no known kind is: cut short, foreign, or of an old torch."""
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(source.file) as archive:
+        if "serialized_exported_program.json" in archive.namelist():
+            raise ArtifactError(
+                f"`{source.name}` is a torch.export program of torch before 2.8",
+                hint="load and save it again with a newer torch, if you trust it",
+            )
+    raise source.expected(WANTED)
+
+
 def _graph(module: Program, kind: str, source: Source, member: Member, arch: str | None) -> Model:
     _demand_no_arch(source, arch)
     return Model(
@@ -201,4 +220,5 @@ LOADERS: dict[str, Callable[[Source, Member, str | None], Model]] = {
     "torch-export": _exported,
     "onnx": _onnx,
     "folder": _folder,
+    "zip": _archive,
 }

@@ -242,6 +242,38 @@ def test_a_damaged_program_is_one_clear_error(
             resolve(rewritten(name, out, "model.json", change))
 
 
+def test_a_program_of_an_old_torch_is_told_apart_from_any_archive(tmp_path: Path) -> None:
+    out = tmp_path / "a.pt2"
+    for member, words in (
+        ("serialized_exported_program.json", "torch before 2.8"),
+        ("notes.txt", "zip archive"),
+    ):
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr(member, "{}")
+        with pytest.raises(ArtifactError, match=words):
+            resolve(str(out))
+
+
+def test_gradients_of_single_examples_come_out_of_vmap_for_programs_too(
+    exported: dict[str, tuple[nn.Module, str]],
+) -> None:
+    for spec in (SPECS[0], SPECS[2]):
+        module, name = exported[spec]
+        program = resolve(name).module
+
+        def total(weights: dict[str, Tensor], one: Tensor, network: nn.Module) -> Tensor:
+            return torch.func.functional_call(network, weights, (one[None],)).square().sum()
+
+        weights = {name: one.detach() for name, one in module.named_parameters()}
+        each = [
+            torch.func.vmap(torch.func.grad(total), in_dims=(None, 0, None))(
+                weights, images(3), network
+            )
+            for network in (program, module)
+        ]
+        assert all(close(each[0][name], each[1][name]) for name in weights)
+
+
 def test_data_that_a_program_cannot_take_are_named(
     exported: dict[str, tuple[nn.Module, str]],
 ) -> None:
