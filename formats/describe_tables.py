@@ -15,6 +15,7 @@ from nncli.formats.sources import DESCRIPTIONS, Source
 from nncli.formats.tables import Table, read_table
 
 MANIFEST = "manifest.parquet"  # of a folder that is a series
+READ_BYTES = 1 << 16
 ARROW_OWN = "ARROW:schema"
 
 
@@ -86,14 +87,16 @@ def _parquet(source: Source, rows: int | None) -> tuple[pa.Schema, int, pa.Table
 
     try:
         # through a buffer of its own: pyarrow would close the file it is given
-        file = pq.ParquetFile(pa.PythonFile(source.file, mode="r"))
+        wrapped = pa.PythonFile(source.file, mode="r")
+        # by default pyarrow fetches every row group before it gives the first row
+        file = pq.ParquetFile(wrapped, pre_buffer=False, buffer_size=READ_BYTES)
         schema, count = file.schema_arrow, file.metadata.num_rows
         wanted, batches = _shown(count, rows), []
-        if wanted:
-            for batch in file.iter_batches(batch_size=wanted):
-                batches.append(batch)
-                if sum(one.num_rows for one in batches) >= wanted:
-                    break
+        groups = _first_groups(file.metadata, wanted)
+        for batch in file.iter_batches(batch_size=max(wanted, 1), row_groups=groups):
+            batches.append(batch)
+            if sum(one.num_rows for one in batches) >= wanted:
+                break
         return schema, count, pa.Table.from_batches(batches, schema).slice(0, wanted)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
@@ -101,6 +104,17 @@ def _parquet(source: Source, rows: int | None) -> tuple[pa.Schema, int, pa.Table
             f"`{source.name}` is a damaged table: {reason}",
             hint="did the command or the copy that made it fail?",
         ) from error
+
+
+def _first_groups(metadata: Any, wanted: int) -> list[int]:
+    """The row groups that hold the first rows."""
+    groups, there = [], 0
+    for place in range(metadata.num_row_groups):
+        if there >= wanted:
+            break
+        groups.append(place)
+        there += metadata.row_group(place).num_rows
+    return groups
 
 
 def _other_json(source: Source) -> Description | None:

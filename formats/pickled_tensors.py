@@ -83,6 +83,7 @@ PLAIN = {
     "torch.nn.parameter.Parameter",
 }
 NUMPY_PLAIN = {"_reconstruct", "_frombuffer", "scalar"}
+LONGEST_PATH = 2000
 MODULE_PARTS = {"_modules", "_parameters", "_buffers"}
 
 
@@ -121,12 +122,20 @@ class Contents:
 
 
 def contents(pickle: Pickle) -> Contents:
-    """Find the tensors and plain values in a pickle, each container visited once."""
+    """Find the tensors and plain values in a pickle, each container visited once.
+
+    Raises:
+        ValueError: It is nested deeper than any honest one, or a tensor's arguments are unsound.
+    """
     found = Contents(foreign=tuple(sorted(str(one) for one in pickle.names if not _plain(one))))
     seen: dict[int, object] = {}  # holds what it has seen, so that no identity is used again
     waiting: list[tuple[str, object]] = [("", pickle.value)]
     while waiting:
         path, value = waiting.pop()
+        if len(path) > LONGEST_PATH:
+            raise ValueError(
+                f"it nests containers deeper than {LONGEST_PATH} letters of their names"
+            )
         tensor = stored_tensor(value)
         if tensor is not None:
             found.tensors[path or "tensor"] = tensor
