@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from nncli.formats.activations import encode_text
 from nncli.formats.entry import Entry
+from nncli.formats.output import TABLE_SUFFIXES, TENSOR_SUFFIXES, demand_suffix
 from nncli.formats.prediction_columns import (
     Array,
     Frame,
@@ -22,8 +23,9 @@ from nncli.formats.prediction_columns import (
     long_schema,
 )
 from nncli.formats.safetensors_header import TensorSpec
-from nncli.formats.tables import TableWriter, create_table
+from nncli.formats.tables import TableWriter, choose_format, create_table
 from nncli.formats.tensors import create_tensors, spec_of
+from nncli.formats.writable import demand_writable
 
 GROUP_BYTES = 1 << 24
 GROUP_ROWS = 1 << 16
@@ -95,6 +97,27 @@ def create_predictions(
     schema = long_schema(frame, members)
     table = create_table(target, schema, full, format=format, overwrite=overwrite)
     return _Long(table, frame, schema)
+
+
+def demand_target(target: str, format: str, *, overwrite: bool = False) -> None:
+    """Refuse an output of predictions before the work.
+
+    Args:
+        target: A path, or `-` for standard output.
+        format: As for `create_predictions`.
+        overwrite: Replace a file that nncli did not write.
+
+    Raises:
+        ArtifactError: The output cannot be written.
+        UsageError: Suffix and format contradict each other.
+    """
+    if is_dense(target, format):
+        others = (*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:])
+        demand_suffix(target, "a safetensors file", others=others)
+        demand_writable(target, overwrite=overwrite)
+    else:
+        form = choose_format(target, format)
+        demand_writable(target, overwrite=overwrite, binary=form == "parquet")
 
 
 def is_dense(target: str, format: str) -> bool:

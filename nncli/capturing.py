@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from nncli.errors import ArtifactError, MismatchError
-from nncli.forward import Batch, run
-from nncli.reductions import masked, positions_of, reduce
+from nncli.forward import Batch, Inputs, run
+from nncli.reductions import masked, positions_of, reduce, reduced_shape
 from nncli.tracing import Layer, watched
 
 
@@ -61,13 +62,13 @@ def _rows(x: Tensor, layer: Layer, batch: Batch, how: str, dtype: torch.dtype) -
     """One activation as rows of their own: what comes after the layer may work in place."""
     assert layer.axis is not None
     first = x.movedim(layer.axis, 0)
-    if first.shape != (len(batch.x), *layer.shape):
+    if first.shape != (len(batch), *layer.shape):
         raise MismatchError(
-            f"layer `{layer.name}` puts out {tuple(x.shape)} for {len(batch.x)} examples from row "
+            f"layer `{layer.name}` puts out {tuple(x.shape)} for {len(batch)} examples from row "
             f"{batch.start} on, expected {layer.shape} for each"
         )
-    mask = batch.mask[: len(batch)] if batch.mask is not None and applies(layer, batch) else None
-    rows = reduce(first[: len(batch)], how, layer.layout, mask).to("cpu", dtype).contiguous()
+    mask = batch.mask if applies(layer, batch) else None
+    rows = reduce(first, how, layer.layout, mask).to("cpu", dtype).contiguous()
     own = rows.untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
     return rows if own else rows.clone()
 
@@ -75,6 +76,25 @@ def _rows(x: Tensor, layer: Layer, batch: Batch, how: str, dtype: torch.dtype) -
 def applies(layer: Layer, batch: Batch) -> bool:
     """Whether the mask of a batch speaks of the positions of a layer."""
     return batch.mask is not None and masked(layer.shape, layer.layout, batch.mask.shape[1])
+
+
+def shape_of(layer: Layer, inputs: Inputs, how: str) -> tuple[int, ...]:
+    """The shape that a layer will have over all examples, rows first.
+
+    Args:
+        layer: The layer.
+        inputs: All examples.
+        how: The reduction.
+
+    Returns:
+        The shape; with `positions` of masked tokens there are as many rows as real tokens.
+    """
+    rest = reduced_shape(layer.shape, how, layer.layout)
+    if how != "positions":
+        return (len(inputs), *rest)
+    if inputs.mask is not None and masked(layer.shape, layer.layout, inputs.tokens):
+        return (int(inputs.mask.sum()), *rest)
+    return (len(inputs) * positions_of(layer.shape, layer.layout), *rest)
 
 
 def demand_finite(
@@ -100,17 +120,18 @@ def demand_finite(
         ArtifactError: There is one; the layer and the first row of the data are named.
     """
     for layer in layers:
-        rows = caught[layer.name]
-        wide = torch.promote_types(rows.dtype, torch.float32)
-        if torch.isfinite(rows.sum(dtype=wide)):  # a sum that overflows is looked at again
+        rows = caught[layer.name].numpy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = rows.sum(dtype=np.promote_types(rows.dtype, np.float32))
+        if np.isfinite(total):  # NaN and infinity show in a sum; one that overflows is looked into
             continue
-        finite = torch.isfinite(rows).flatten(1).all(dim=1)
+        finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
         if finite.all():
             continue
-        row = int(finite.logical_not().nonzero()[0])
-        bad = rows[row][torch.isfinite(rows[row]).logical_not()][0]
+        row = int(np.argmin(finite))
+        bad = rows[row][~np.isfinite(rows[row])].flat[0]
         place = batch.start + _example_of(row, layer, batch, how)
-        narrow = rows.dtype == torch.float16
+        narrow = rows.dtype == np.float16
         raise ArtifactError(
             f"layer `{layer.name}` of `{network}` is {float(bad)} for row {place} of `{data}`",
             hint="it may not fit float16: try `--dtype float32`"
@@ -124,6 +145,6 @@ def _example_of(row: int, layer: Layer, batch: Batch, how: str) -> int:
     if how != "positions":
         return row
     if batch.mask is not None and applies(layer, batch):
-        ends = batch.mask[: len(batch)].sum(dim=1).cumsum(dim=0).cpu()
+        ends = batch.mask.sum(dim=1).cumsum(dim=0).cpu()
         return int(torch.searchsorted(ends, row, right=True))
     return row // positions_of(layer.shape, layer.layout)

@@ -23,10 +23,6 @@ TOKEN_NAMES = ("input_ids",)
 NUMBER_NAMES = ("pixel_values", "input_values", "input_features", "inputs_embeds")
 MASK_NAMES = ("mask", "attention_mask")
 PRIMARY = ("logits", "last_hidden_state")
-MOST_ROWS = 512
-CPU_BUDGET = 64 << 20
-ACCELERATOR_BUDGET = 1 << 30
-ALIVE = 4  # activations of a forward pass that exist at one time: in, out, and scratch
 
 
 @dataclass(frozen=True)
@@ -44,6 +40,11 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.x)
 
+    @property
+    def tokens(self) -> int | None:
+        """Tokens that the mask speaks of, `None` without one."""
+        return None if self.mask is None else int(self.mask.shape[1])
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -51,53 +52,37 @@ class Batch:
 
     Attributes:
         start: The place of the first in the data.
-        rows: How many there are.
-        x: (rows or more, ...) inputs; what is more is there to fill a batch of fixed size.
-        mask: (rows or more, T), True at real tokens, or `None`.
+        x: (rows, ...) inputs.
+        mask: (rows, T), True at real tokens, or `None`.
     """
 
     start: int
-    rows: int
     x: Tensor
     mask: Tensor | None
 
     def __len__(self) -> int:
-        return self.rows
+        return len(self.x)
 
 
-def take(
-    inputs: Inputs, start: int, size: int, device: torch.device | str = "cpu", *, fill: bool = False
-) -> Batch:
-    """Bring neighbouring examples onto a device.
+def take(inputs: Inputs, start: int, stop: int, device: torch.device | str = "cpu") -> Batch:
+    """Bring neighbouring examples onto a device, as a copy."""
+    mask = None if inputs.mask is None else torch.tensor(inputs.mask[start:stop]).bool().to(device)
+    return Batch(start, torch.tensor(inputs.x[start:stop]).to(device), mask)
+
+
+def batches(inputs: Inputs, size: int, device: torch.device | str = "cpu") -> Iterator[Batch]:
+    """Cut inputs into batches, in order.
 
     Args:
         inputs: The examples.
-        start: The place of the first.
-        size: How many, if there are as many.
-        device: Where they go, as a copy.
-        fill: Repeat the last one until there are as many: some exported graphs take batches of one
-            size only.
-
-    Returns:
-        The batch.
-    """
-    stop = min(start + size, len(inputs))
-    rows = np.minimum(np.arange(start, start + size), stop - 1) if fill else slice(start, stop)
-    mask = None if inputs.mask is None else torch.tensor(inputs.mask[rows], dtype=torch.bool)
-    x = torch.tensor(inputs.x[rows]).to(device)
-    return Batch(start, stop - start, x, None if mask is None else mask.to(device))
-
-
-def batches(
-    inputs: Inputs, size: int, device: torch.device | str = "cpu", *, fill: bool = False
-) -> Iterator[Batch]:
-    """Cut inputs into batches, in order; the arguments are those of `take`.
+        size: Rows of a batch; the last may have fewer.
+        device: Where the batches go.
 
     Yields:
-        The batches; without `fill` the last may be shorter.
+        The batches.
     """
     for start in range(0, len(inputs), size):
-        yield take(inputs, start, size, device, fill=fill)
+        yield take(inputs, start, start + size, device)
 
 
 def run(network: nn.Module, batch: Batch) -> Any:
@@ -142,8 +127,6 @@ def _arguments(
     mask_name = next((one for one in MASK_NAMES if one in known), None)
     if mask is not None and mask_name is not None:
         named[mask_name] = mask.long() if mask_name == "attention_mask" else mask
-    elif mask is not None and takes_mask(network):
-        given.append(mask)
     # caches of keys and values are of use to generation only
     return given, named | {one: False for one in ("use_cache",) if one in known}
 
@@ -154,10 +137,15 @@ def _told(x: Tensor) -> str:
 
 
 def takes_mask(network: nn.Module) -> bool:
-    """Whether a network can be told which tokens are real: by name, or after the inputs."""
+    """Whether a network can be told which tokens are real."""
     known = inspect.signature(network.forward).parameters
-    more = any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in known.values())
-    return more or any(name in known for name in MASK_NAMES)
+    return any(name in known for name in MASK_NAMES)
+
+
+def takes_tokens(network: nn.Module) -> bool:
+    """Whether a network asks for token ids by name, as those of transformers do."""
+    known = inspect.signature(network.forward).parameters
+    return any(name in known for name in TOKEN_NAMES)
 
 
 def dtype_of(network: nn.Module) -> torch.dtype:
@@ -218,19 +206,3 @@ def demand_tokens(inputs: Inputs, network: nn.Module, *, source: str) -> None:
             NncliWarning,
             stacklevel=2,
         )
-
-
-def automatic_batch_size(largest: int, device: torch.device | str = "cpu") -> int:
-    """Rows of a batch that keep a forward pass in modest memory.
-
-    Args:
-        largest: Numbers in the largest activation of one example.
-        device: Where the network runs.
-
-    Returns:
-        A power of two, at most 512. It depends on the network and the kind of device alone, so the
-        same command does the same arithmetic everywhere.
-    """
-    budget = CPU_BUDGET if torch.device(device).type == "cpu" else ACCELERATOR_BUDGET
-    rows = budget // (4 * ALIVE * max(largest, 1))
-    return min(MOST_ROWS, 1 << max(rows, 1).bit_length() - 1)

@@ -1,7 +1,7 @@
 """What a network answers to examples, and how wrong that is."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nncli import attacks, corruptions
+from nncli import attacks
 from nncli.errors import ArtifactError, MismatchError
 from nncli.forward import Batch, first_tensor, run
 
 Array = NDArray[Any]
 Perturb = Callable[[Batch, Tensor | None], Batch]
-
-ATTACKS = {
-    "fgsm": "one step up the gradient of the loss",
-    "pgd": "20 projected steps up the gradient of the loss, from the example itself",
-}
-PGD_STEPS = 20
 
 
 @dataclass(frozen=True)
@@ -85,10 +79,10 @@ def outputs_of(network: nn.Module, batch: Batch) -> Tensor:
         MismatchError: The network puts out no tensor, or one without a row for each example.
     """
     outputs = first_tensor(run(network, batch))
-    if outputs is None or outputs.shape[:1] != (len(batch.x),):
+    if outputs is None or outputs.shape[:1] != (len(batch),):
         told = "no tensor" if outputs is None else f"{tuple(outputs.shape)}"
-        raise MismatchError(f"the network answers {len(batch.x)} examples with {told}")
-    return outputs[: len(batch)]
+        raise MismatchError(f"the network answers {len(batch)} examples with {told}")
+    return outputs
 
 
 def _shaped(outputs: Tensor, labels: Tensor | None, *, name: str) -> Tensor:
@@ -154,88 +148,3 @@ def losses_of(answers: Tensor, labels: Tensor, start: int, *, name: str, data: s
         )
     losses: Array = functional.cross_entropy(answers.double(), labels, reduction="none").numpy()
     return losses
-
-
-def attacker(
-    network: nn.Module, attack: str, *, epsilon: float, norm: attacks.Norm, box: attacks.Box | None
-) -> Perturb:
-    """An attack on a network as something done to batches.
-
-    Args:
-        network: The network, in evaluation mode.
-        attack: A key of `ATTACKS`.
-        epsilon: Radius of the ball, in units of the input.
-        norm: `linf` or `l2`.
-        box: Lowest and highest valid input, `None` for no limit.
-
-    Returns:
-        The function; it needs labels.
-    """
-
-    def perturb(batch: Batch, labels: Tensor | None) -> Batch:
-        assert labels is not None
-        missing = len(batch.x) - len(labels)  # a filled batch repeats its last example
-        y = torch.cat([labels, labels[-1:].expand(missing)]).to(batch.x.device)
-        numbers = y.is_floating_point()
-        loss = attacks.squared_error if numbers else attacks.cross_entropy
-
-        def model(x: Tensor) -> Tensor:
-            outputs = first_tensor(run(network, replace(batch, x=x)))
-            assert outputs is not None
-            return outputs
-
-        given: dict[str, Any] = {"epsilon": epsilon, "norm": norm, "box": box, "loss": loss}
-        y = y.to(batch.x.dtype) if numbers else y
-        if attack == "fgsm":
-            return replace(batch, x=attacks.fgsm(model, batch.x, y, **given))
-        sizes = attacks.constant_schedule(epsilon, PGD_STEPS)
-        return replace(batch, x=attacks.pgd(model, batch.x, y, step_sizes=sizes, **given))
-
-    return perturb
-
-
-def corrupter(corruption: str, severity: int, *, seed: int) -> Perturb:
-    """A corruption as something done to batches; it depends on the place of an example only.
-
-    Args:
-        corruption: A key of `nncli.corruptions.CORRUPTIONS`.
-        severity: 1 to 5.
-        seed: Seed of the noise.
-
-    Returns:
-        The function.
-    """
-
-    def perturb(batch: Batch, labels: Tensor | None) -> Batch:
-        x = batch.x.cpu().numpy()
-        changed = corruptions.corrupt(x, corruption, severity, seed=seed, start=batch.start)
-        return replace(batch, x=torch.from_numpy(changed).to(batch.x.device))
-
-    return perturb
-
-
-def demand_images(x: Array, *, data: str) -> None:
-    """Refuse to corrupt what is no image.
-
-    Raises:
-        MismatchError: The inputs are not (n, channels, height, width) with values in [0, 1].
-    """
-    if x.ndim == 4 and x.dtype == np.float32 and attacks.valid_box(torch.from_numpy(x)):
-        return
-    raise MismatchError(
-        f"corruptions are for images with values from 0 to 1; `{data}` has {list(x.shape[1:])} an "
-        f"example, from {x.min():g} to {x.max():g}",
-        hint="store images as bytes, or as (n, channels, height, width) scaled to [0, 1]",
-    )
-
-
-def demand_numbers(x: Array, y: Array | None, *, data: str) -> None:
-    """Refuse to attack what has no gradient.
-
-    Raises:
-        MismatchError: The inputs are token ids, or there are no labels.
-    """
-    if x.dtype.kind != "f":
-        raise MismatchError(f"`{data}` holds token ids, which have no neighbours to attack with")
-    if y is None:
-        raise MismatchError(f"`{data}` has no labels, which an attack drives the network away from")

@@ -110,8 +110,7 @@ def trace(network: nn.Module, batch: Batch, *, at: str = "output") -> list[Layer
 
     Args:
         network: The network, in evaluation mode.
-        batch: At least one example. Of a single one, or of a filled batch, which is run as it is,
-            the first dimension is taken to count the examples.
+        batch: At least one example; of a single one, the first dimension is taken to count.
         at: `output` or `input`.
 
     Returns:
@@ -121,15 +120,15 @@ def trace(network: nn.Module, batch: Batch, *, at: str = "output") -> list[Layer
         MismatchError: The network cannot take the data.
     """
     parts = [_part(batch, rows) for rows in (1, 2) if rows <= len(batch)]
-    parts = [batch] if len(batch.x) > len(batch) else parts
     shapes = [_shapes(network, part, at) for part in parts]
     calls = Counter(path for path, _ in shapes[0])
     modules = dict(network.named_modules())
     layers = []
     for (path, call), shape in shapes[0].items():
-        axis = _batch_axis(shape, shapes[1].get((path, call), shape)) if len(parts) > 1 else None
-        if len(parts) == 1 and shape[:1] == (len(batch.x),):
-            axis = 0
+        if len(parts) > 1:
+            axis = _batch_axis(shape, shapes[1].get((path, call), shape))
+        else:
+            axis = 0 if shape[:1] == (1,) else None
         rest = shape if axis is None else shape[:axis] + shape[axis + 1 :]
         title, module = path or at, modules[path]
         layers.append(
@@ -166,7 +165,7 @@ def _with_layouts(layers: Sequence[Layer], modules: Mapping[str, nn.Module]) -> 
 
 def _part(batch: Batch, rows: int) -> Batch:
     mask = None if batch.mask is None else batch.mask[:rows]
-    return Batch(batch.start, rows, batch.x[:rows], mask)
+    return Batch(batch.start, batch.x[:rows], mask)
 
 
 def _shapes(network: nn.Module, batch: Batch, at: str) -> dict[tuple[str, int], tuple[int, ...]]:

@@ -5,7 +5,7 @@ from torch import nn
 
 from nncli.capturing import activations, demand_finite
 from nncli.errors import ArtifactError, MismatchError, NncliWarning
-from nncli.forward import Inputs, automatic_batch_size, batches, first_tensor, take
+from nncli.forward import Inputs, batches, first_tensor, take
 from nncli.layer_choice import choose_layers, default_layers, demand_reducible
 from nncli.tracing import trace
 
@@ -161,17 +161,6 @@ def test_the_result_does_not_depend_on_the_batch_size():
         assert all(np.allclose(parts[name], whole[name], atol=1e-6) for name in whole)
 
 
-def test_a_filled_batch_adds_no_rows():
-    network = nn.Sequential(nn.Linear(5, 4)).eval()
-    given = inputs(7, 5)
-    parts = list(batches(given, 4, fill=True))
-    assert [len(one.x) for one in parts] == [4, 4]
-    layers = trace(network, parts[1])
-    found = [activations(network, layers, one)["0"] for one in parts]
-    assert [len(one) for one in found] == [4, 3]
-    assert np.array_equal(torch.cat(found).numpy(), caught(network, given)["0"])
-
-
 @pytest.mark.parametrize("how", ["none", "mean", "positions"])
 def test_a_nan_is_named_by_layer_and_row(how):
     network = Apply(lambda m, x: m.second(m.first(x)), first=nn.Conv2d(1, 2, 1), second=nn.Tanh())
@@ -179,7 +168,7 @@ def test_a_nan_is_named_by_layer_and_row(how):
     given.x[6, 0, 1, 1] = np.inf
     network.eval()
     layers = trace(network, take(given, 0, 2))
-    batch = take(given, 4, 5)
+    batch = take(given, 4, 9)
     found = activations(network, layers, batch, how=how)
     with pytest.raises(ArtifactError, match=r"layer `first` of `net` is -?inf for row 6 of `data`"):
         demand_finite(found, layers, batch, how=how, network="net", data="data")

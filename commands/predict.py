@@ -1,0 +1,270 @@
+"""`nncli predict`: what networks answer to examples, clean, corrupted or under attack."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nncli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from nncli.feeding import Origin
+    from nncli.formats.datasets import Dataset
+    from nncli.formats.prediction_columns import Frame, Member
+    from nncli.perturbing import Change
+    from nncli.predicting import Answers
+
+FORMATS = ["auto", "parquet", "safetensors", "csv", "jsonl", "json", "table", "markdown"]
+
+
+@click.command("predict", cls=options.Command)
+@click.argument("checkpoints", type=options.artifact, nargs=-1, required=True)
+@options.data
+@options.split
+@options.limit
+@options.arch
+@click.option(
+    "--attack",
+    type=options.Choice(["fgsm", "pgd"]),
+    help="Move each example to where the loss is high: one step (fgsm) or 20 projected ones (pgd).",
+)
+@click.option(
+    "--epsilon",
+    "epsilons",
+    type=click.FloatRange(min=0),
+    multiple=True,
+    metavar="E",
+    help="Radius of the attack in units of the input (repeatable; 0 is clean).",
+)
+@click.option(
+    "--norm",
+    type=options.Choice(["linf", "l2"]),
+    default="linf",
+    show_default=True,
+    help="Norm of the attack.",
+)
+@click.option(
+    "--corruption",
+    "corruptions",
+    type=options.Choice("nncli.corruptions:CORRUPTIONS"),
+    multiple=True,
+    help="Corrupt the images: gaussian-noise, blur, rotate, ... (repeatable).",
+)
+@click.option(
+    "--severity",
+    "severities",
+    type=click.IntRange(0, 5),
+    multiple=True,
+    metavar="S",
+    help="Severity of the corruptions, 1 to 5 (repeatable; 0 is clean).  [default: 3]",
+)
+@options.seed
+@options.device
+@options.batch_size
+@options.threads
+@options.output
+@click.option(
+    "-f",
+    "--format",
+    "table_format",
+    type=options.Choice(FORMATS),
+    default="auto",
+    show_default=True,
+    help="Format of the output: a long table, or dense tensors (safetensors); auto goes by the "
+    "suffix, a terminal (text) or a pipe (Parquet).",
+)
+@options.overwrite
+def command(
+    *,
+    checkpoints: tuple[str, ...],
+    data: str,
+    split: str,
+    limit: int | None,
+    arch: str | None,
+    seed: int,
+    device: str,
+    batch_size: int | None,
+    threads: int | None,
+    output: str,
+    table_format: str,
+    overwrite: bool,
+    **perturbation: Any,
+) -> None:
+    """Keep what each of CHECKPOINTS answers to each example, and how wrong that is.
+
+    CHECKPOINTS are files, Hugging Face folders, or series (a folder with a manifest.parquet, or the
+    manifest), whose members come with their seed, step and other factors as columns. Writes
+    predictions: a table with a row for each model and example (example_id, model_id, seed, split,
+    perturbation, label, logits, loss, ...), or with -o FILE.safetensors dense tensors, logits
+    [models, examples, classes]. Where labels are floats, pred stands for logits.
+
+    \b
+    Examples:
+      nncli predict checkpoint.safetensors --split test -o predictions.parquet
+      nncli predict runs/ -o predictions.safetensors
+      nncli predict checkpoint.safetensors --attack pgd --epsilon 0 --epsilon 0.1 -o robust.parquet
+      nncli predict checkpoint.safetensors --corruption blur --severity 1 --severity 5 -f csv
+    """
+    from nncli.checkpoints import expand
+    from nncli.feeding import survey
+    from nncli.formats.datasets import load
+    from nncli.formats.prediction_writers import create_predictions, demand_target
+
+    options.demand_one_stdin(*checkpoints, data)
+    changes = _changes(**perturbation)
+    demand_target(output, table_format, overwrite=overwrite)
+    members = expand(checkpoints)
+    examples = load(data, split=split, limit=limit)
+    origins = survey(members, arch, device)
+    frame = _frame(origins[0], examples)
+    answering = _members(origins, changes)
+    entry = options.entry(
+        "predictions",
+        inputs=[*origins, examples],
+        seed=seed if perturbation["corruptions"] else None,
+        **_told(origins, examples),
+    )
+    with create_predictions(
+        output, frame, answering, entry, format=table_format, overwrite=overwrite
+    ) as writer:
+        answered = _answers(origins, changes, examples, batch_size=batch_size, seed=seed)
+        for member, answers in zip(answering, answered, strict=True):
+            _demand_width(member, answers, frame, answering[0])
+            writer.write(member, answers.values, answers.losses)
+
+
+def _changes(
+    attack: str | None,
+    epsilons: tuple[float, ...],
+    norm: str,
+    corruptions: tuple[str, ...],
+    severities: tuple[int, ...],
+) -> "list[Change]":
+    """What is done to the examples, in order; nothing where nothing is asked for."""
+    from typing import cast
+
+    from nncli.attacks import Norm
+    from nncli.errors import UsageError
+    from nncli.perturbing import CLEAN, Change
+
+    if attack and corruptions:
+        raise UsageError("`--attack` and `--corruption` exclude each other", hint="run it twice")
+    if attack and not epsilons:
+        raise UsageError(f"`--attack {attack}` needs a radius", hint="for example `--epsilon 0.1`")
+    if epsilons and not attack:
+        raise UsageError("`--epsilon` needs an attack", hint="for example `--attack pgd`")
+    if severities and not corruptions:
+        raise UsageError("`--severity` needs a corruption", hint="for example `--corruption blur`")
+    if not all(map(math.isfinite, epsilons)):
+        raise UsageError("the radius of an attack is a finite number")
+    if attack:
+        found = [Change(attack, radius, cast(Norm, norm)) for radius in epsilons]
+    else:
+        found = [Change(name, one) for name in corruptions for one in severities or (3,)]
+    # every change of strength 0 is the same one, and nothing is done twice
+    return list(dict.fromkeys(one if one.strength else CLEAN for one in found)) or [CLEAN]
+
+
+def _frame(first: "Origin", examples: "Dataset") -> "Frame":
+    """What all predictions share; how many classes there are, the first model says."""
+    from nncli.feeding import device_of, inputs_of
+    from nncli.formats.prediction_columns import Frame
+    from nncli.forward import take
+    from nncli.predicting import predict
+
+    model = first.load()
+    example = take(inputs_of(model, examples), 0, 1, device_of(model))
+    answers = predict(model.module, [example], examples.y, name=model.name, data=examples.name)
+    width = answers.values.shape[1] if answers.values.ndim == 2 else None
+    ids, y = examples.example_id, examples.y
+    return Frame(ids, y, examples.split, width, examples.factors)
+
+
+def _members(origins: "Sequence[Origin]", changes: "Sequence[Change]") -> "list[Member]":
+    """Every model under every change, model by model."""
+    from nncli.checkpoint_names import short_names
+    from nncli.formats.prediction_columns import Member
+
+    names = short_names([one.name for one in origins])
+    return [
+        Member(name, origin.factors, change.label, change.strength or None)
+        for name, origin in zip(names, origins, strict=True)
+        for change in changes
+    ]
+
+
+def _answers(
+    origins: "Sequence[Origin]",
+    changes: "Sequence[Change]",
+    examples: "Dataset",
+    *,
+    batch_size: int | None,
+    seed: int,
+) -> "Iterator[Answers]":
+    """The answers of every model under every change, one model in memory at a time."""
+    from nncli.feeding import automatic_batch_size, device_of, inputs_of
+    from nncli.forward import batches, take
+    from nncli.perturbing import demand_changeable, perturber
+    from nncli.predicting import predict
+    from nncli.tracing import trace
+
+    for origin in origins:
+        model = origin.load()
+        network, device, inputs = model.module, device_of(model), inputs_of(model, examples)
+        size = batch_size
+        if size is None:
+            size = automatic_batch_size(trace(network, take(inputs, 0, 2, device)), device)
+        for change in changes:
+            demand_changeable(change, inputs, examples.y, source=examples.name)
+            label = f"{model.name} {change.label or ''}".strip()
+            parts = options.progress(
+                batches(inputs, size, device),
+                label=label,
+                total=-(-len(inputs) // size),
+                unit="batch",
+            )
+            change_batch = perturber(network, change, inputs, seed=seed)
+            yield predict(
+                network,
+                parts,
+                examples.y,
+                perturb=change_batch,
+                name=model.name,
+                data=examples.name,
+            )
+
+
+def _demand_width(member: "Member", answers: "Answers", frame: "Frame", first: "Member") -> None:
+    """Refuse a model that knows other classes than the first one."""
+    from nncli.errors import MismatchError
+
+    width = answers.values.shape[1] if answers.values.ndim == 2 else None
+    if width != frame.width:
+        raise MismatchError(
+            f"`{member.model_id}` answers with {width or 1} numbers, `{first.model_id}` with "
+            f"{frame.width or 1}",
+            hint="predictions of one file have the same classes: run it for each kind",
+        )
+
+
+def _told(origins: "Sequence[Origin]", examples: "Dataset") -> dict[str, Any]:
+    """Which models and which rows, as the entry says them."""
+    limit = click.get_current_context().params["limit"]
+    models = [
+        {
+            "name": options.portable(one.name),
+            "digest": one.digest,
+            "arch": one.arch and options.portable(one.arch),
+        }
+        for one in origins
+    ]
+    data = {
+        "name": options.portable(examples.name),
+        "digest": examples.digest,
+        "source": examples.source_digest,
+        "split": examples.split,
+        "limit": limit,
+    }
+    return {"models": models, "data": data, "class_names": examples.class_names}

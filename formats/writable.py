@@ -1,0 +1,28 @@
+"""Whether an output can be written, found out before the work whose result decides its layout."""
+
+import os
+import stat
+from pathlib import Path
+
+from nncli.formats.output import STREAMS, open_output
+
+
+def demand_writable(target: str, *, overwrite: bool = False, binary: bool = True) -> None:
+    """Refuse an output now rather than after a network has been loaded and run.
+
+    FIFOs and devices are left alone: to open one is to talk to whoever reads it.
+
+    Args:
+        target: A path, or `-` for standard output.
+        overwrite: Replace an existing file even if nncli did not write it.
+        binary: The content is no text, so a terminal is refused.
+
+    Raises:
+        ArtifactError: The place cannot be written, holds somebody else's file, or is a terminal.
+    """
+    if target in STREAMS or not _is_special(Path(target)):
+        open_output(target, overwrite=overwrite, binary=binary).discard()
+
+
+def _is_special(path: Path) -> bool:
+    return os.path.lexists(path) and path.exists() and not stat.S_ISREG(path.stat().st_mode)

@@ -1,0 +1,137 @@
+"""What is done to examples before a network sees them: attacks and corruptions, by name.
+
+The corruption of an example depends on its place in the data, the attack on the example alone, and
+neither on the batch it comes in.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nncli import attacks, corruptions
+from nncli.errors import MismatchError
+from nncli.forward import Batch, Inputs, first_tensor, run
+from nncli.predicting import Perturb
+
+Array = NDArray[Any]
+
+ATTACKS = {
+    "fgsm": "one step up the gradient of the loss",
+    "pgd": "20 projected steps up the gradient of the loss, from the example itself",
+}
+PGD_STEPS = 20
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing done to the examples; nothing is done where the strength is 0.
+
+    Attributes:
+        name: A key of `ATTACKS` or of `nncli.corruptions.CORRUPTIONS`.
+        strength: Radius of the ball, in units of the input, or severity, 1 to 5.
+        norm: Norm of the ball; `None` for corruptions.
+    """
+
+    name: str = ""
+    strength: float = 0
+    norm: attacks.Norm | None = None
+
+    @property
+    def label(self) -> str | None:
+        """Its name with its strength, `None` where nothing is done."""
+        parts = (self.name, self.norm, f"{self.strength:g}")
+        return "-".join(part for part in parts if part) if self.strength else None
+
+
+CLEAN = Change()
+
+
+def perturber(network: nn.Module, change: Change, inputs: Inputs, *, seed: int) -> Perturb | None:
+    """A change as something done to batches.
+
+    Args:
+        network: The network that is attacked, in evaluation mode.
+        change: What to do.
+        inputs: All examples; an attack stays in [0, 1] where all of them do.
+        seed: Seed of the noise of corruptions.
+
+    Returns:
+        The function; `None` where nothing is done.
+    """
+    if not change.strength:
+        return None
+    if change.norm is None:
+        return _corrupter(change, seed)
+    return _attacker(network, change, attacks.valid_box(torch.from_numpy(inputs.x)))
+
+
+def _attacker(network: nn.Module, change: Change, box: attacks.Box | None) -> Perturb:
+    def perturb(batch: Batch, labels: Tensor | None) -> Batch:
+        assert labels is not None
+        assert change.norm is not None
+        numbers = labels.is_floating_point()
+        y = labels.to(batch.x.device, batch.x.dtype if numbers else None)
+
+        def model(x: Tensor) -> Tensor:
+            outputs = first_tensor(run(network, replace(batch, x=x)))
+            assert outputs is not None
+            return outputs
+
+        given: dict[str, Any] = {
+            "epsilon": change.strength,
+            "norm": change.norm,
+            "box": box,
+            "loss": attacks.squared_error if numbers else attacks.cross_entropy,
+        }
+        if change.name == "fgsm":
+            return replace(batch, x=attacks.fgsm(model, batch.x, y, **given))
+        sizes = attacks.constant_schedule(change.strength, PGD_STEPS)
+        return replace(batch, x=attacks.pgd(model, batch.x, y, step_sizes=sizes, **given))
+
+    return perturb
+
+
+def _corrupter(change: Change, seed: int) -> Perturb:
+    def perturb(batch: Batch, labels: Tensor | None) -> Batch:
+        images, severity = batch.x.cpu().numpy(), int(change.strength)
+        x = corruptions.corrupt(images, change.name, severity, seed=seed, start=batch.start)
+        return replace(batch, x=torch.from_numpy(x).to(batch.x.device))
+
+    return perturb
+
+
+def demand_changeable(change: Change, inputs: Inputs, y: Array | None, *, source: str) -> None:
+    """Refuse a change that the data do not allow.
+
+    Args:
+        change: What is to be done.
+        inputs: The examples.
+        y: Their labels.
+        source: What the data are called, for the error.
+
+    Raises:
+        MismatchError: An attack on token ids or without labels, or a corruption of anything but
+            images (n, channels, height, width) with values in [0, 1].
+    """
+    if not change.strength:
+        return
+    if change.norm is None:
+        _demand_images(inputs.x, source)
+    elif inputs.x.dtype.kind != "f":
+        raise MismatchError(f"`{source}` holds token ids, which have no neighbours to attack with")
+    elif y is None:
+        raise MismatchError(f"`{source}` has no labels for an attack to drive a network away from")
+
+
+def _demand_images(x: Array, source: str) -> None:
+    if x.ndim == 4 and x.dtype == np.float32 and attacks.valid_box(torch.from_numpy(x)):
+        return
+    raise MismatchError(
+        f"corruptions are for images with values from 0 to 1; `{source}` has {list(x.shape[1:])} "
+        f"an example, from {x.min():g} to {x.max():g}",
+        hint="store images as bytes, or as (n, channels, height, width) scaled to [0, 1]",
+    )
