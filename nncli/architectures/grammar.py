@@ -47,8 +47,17 @@ def parse(text: str) -> Spec:
     if len(tokens) < 2 or not all(tokens):
         raise _wrong(text, family, "an input and an output size are needed, joined by `-`")
     spec = READERS[family](text, tokens)
+    given: set[str] = set()
     for option in options:
         spec = _with_option(text, spec, option)
+        key = option.partition("=")[0]
+        if key in given:
+            raise UsageError(f"`{text}`: `{key}` is given twice", hint="give each option once")
+        given.add(key)
+    if spec.cell in ("gru", "lstm") and spec.act:
+        raise _misplaced(
+            text, f"a cell `{spec.cell}` has no `act`, its gates are fixed", "rnn", "act=relu"
+        )
     return with_defaults(spec)
 
 

@@ -97,6 +97,8 @@ def test_the_canonical_form_has_a_fixed_order_and_no_defaults(spec: str, expecte
         ("mlp:64-10,gain=-1", "`-1`"),
         ("mlp:64-10,gain=inf", "`inf`"),
         ("mlp:64-10,", "``"),
+        ("mlp:64-10,act=relu,act=tanh", "`act` is given twice"),
+        ("rnn:8x8-64-10,act=tanh,cell=gru", "`gru`"),
     ],
 )
 def test_a_wrong_spec_names_the_wrong_token_and_shows_a_right_one(spec: str, token: str) -> None:
