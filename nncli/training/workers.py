@@ -31,7 +31,7 @@ def side_by_side(
     """Apply a function to items, several at a time.
 
     Args:
-        work: The function; where there is no fork, it, the items and the results are pickled.
+        work: The function; with several threads, or where there is no fork, it is pickled.
         items: What to apply it to.
         jobs: How many at a time; with 1, in this process.
         threads: Threads of each one's linear algebra.
@@ -44,7 +44,6 @@ def side_by_side(
     """
     jobs = min(jobs, len(items))
     before = torch.get_num_threads()
-    # Also with processes: a fork must not find threads of the linear algebra at work.
     torch.set_num_threads(threads if jobs <= 1 else 1)
     try:
         if jobs <= 1:
@@ -60,7 +59,9 @@ def _in_processes(
     work: Callable[[T], R], items: Sequence[T], jobs: int, threads: int
 ) -> Iterator[tuple[T, R]]:
     before = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    # A fork is ready at once, but OpenMP hangs in it with more than one thread.
+    is_safe = sys.platform == "linux" and threads == 1
+    context = multiprocessing.get_context("fork" if is_safe else "spawn")
     # The work is handed over once, not with every item: it holds the data.
     pool = ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(work, threads))
     try:

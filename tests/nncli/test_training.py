@@ -391,6 +391,16 @@ def test_results_do_not_depend_on_how_many_run_side_by_side():
     assert list(side_by_side(work, [], jobs=4, threads=1)) == []
 
 
+def test_processes_may_have_several_threads_though_a_fork_may_not():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    many = "__import__('torch').ones(1_000_000).sum().item()"
+    assert eval(many) == 1_000_000  # starts the threads of OpenMP, without which forks are safe
+    found = list(side_by_side(eval, [many, many + "+0"], jobs=2, threads=2))
+    torch.set_num_threads(before)
+    assert [result for _, result in found] == [1_000_000, 1_000_000]
+
+
 def test_an_error_in_one_process_is_the_error_of_all():
     def work(item):
         if item == 1:
