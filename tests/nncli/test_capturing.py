@@ -253,11 +253,3 @@ def test_a_reduction_that_a_layer_has_not_is_refused_beforehand():
     with pytest.raises(MismatchError, match="the mask of the data has 7"):
         demand_reducible(layers, "mean", 7, source="net")
     demand_reducible(layers, "mean", None, source="net")
-
-
-def test_the_automatic_batch_size_is_a_power_of_two_within_bounds():
-    sizes = [automatic_batch_size(largest) for largest in (1, 10_000, 10**6, 10**9)]
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] == 512
-    assert sizes[-1] == 1
-    assert all(one & (one - 1) == 0 for one in sizes)
