@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
 # Train two networks that differ only in their seed on real handwritten digits, keep what their
-# layers answer to images neither has seen, and look at how alike the layers are.
+# layers put out for images neither has seen, and look at how alike the layers are.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p demo && cd demo
 
 say() { printf '\n$ %s\n' "$*"; "$@"; }
 
-say nncli train --arch mlp:64-128-64-10 --data digits --seed 0..1 -o runs/
-say nncli show runs/manifest.parquet
+say nncli train --arch cnn:1x8x8-c16-c16-p-c32-c32-p-64-10 --steps 400 --seed 0..1 -o runs/
 say nncli capture runs/seed-0.safetensors --data digits --split test -o a.safetensors
 say nncli capture runs/seed-1.safetensors --data digits --split test -o b.safetensors
 say nncli compare a.safetensors b.safetensors -o grid.parquet
