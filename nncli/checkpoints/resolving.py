@@ -18,6 +18,7 @@ from nncli.formats.sources import Source, open_source
 from nncli.formats.tensors import TensorFile
 from nncli.formats.torch_files import TorchFile
 
+DAMAGE = (NotImplementedError, ValueError, EOFError, OSError)
 WANTED = "a checkpoint (safetensors, torch, torch.export, ONNX, or a Hugging Face model folder)"
 
 
@@ -151,7 +152,8 @@ def _exported(source: Source, member: Member, arch: str | None) -> Model:
 
 def _archive(source: Source, member: Member, arch: str | None) -> Model:
     """Say what a zip archive of no known kind is: cut short, foreign, or of an old torch."""
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(source.file) as archive:
+    # a damaged one raises whatever its bytes suggest
+    with suppress(zipfile.BadZipFile, *DAMAGE), zipfile.ZipFile(source.file) as archive:
         if "serialized_exported_program.json" in archive.namelist():
             raise ArtifactError(
                 f"`{source.name}` is a torch.export program of torch before 2.8",
