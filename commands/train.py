@@ -221,7 +221,7 @@ def command(
     if diverged:
         raise NoAnswerError(
             f"{len(diverged)} of {len(members)} networks diverged: {', '.join(diverged)}",
-            hint="the others are kept; try a smaller `--learning-rate`",
+            hint="try a smaller `--learning-rate`; networks that did not diverge are kept",
         )
 
 

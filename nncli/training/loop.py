@@ -52,7 +52,7 @@ def train(
                 optimizer.gradient.zero_()
             loss = losses_of(outputs_of(module, batch), batch.y).mean()
             if not math.isfinite(loss.item()):
-                raise NoAnswerError(f"the loss is {loss.item()} after {step} steps")
+                raise NoAnswerError(f"the loss is {loss.item()} at step {step}")
             loss.backward()  # type: ignore[no-untyped-call]
             for optimizer in optimizers:
                 optimizer.step()

@@ -199,7 +199,7 @@ def test_a_member_that_diverges_is_named_and_the_others_are_kept(invoke, tmp_pat
     options = ("--arch", f"{tmp_path / 'net.py'}:net", "--steps", "5", "--seed", "0..2")
     for _ in range(2):  # what diverged does so again
         result = invoke("train", *options, "-o", runs, code=4)
-        assert "1 of 3 networks diverged: seed 1 (the loss is nan after 0 steps)" in result.stderr
+        assert "1 of 3 networks diverged: seed 1 (the loss is nan at step 0)" in result.stderr
         assert [row["seed"] for row in manifest(runs)] == [0, 2]
 
 

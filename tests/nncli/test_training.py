@@ -183,7 +183,7 @@ def test_a_start_replaces_the_fresh_weights():
 
 
 def test_a_loss_that_is_not_finite_is_no_answer():
-    with pytest.raises(NoAnswerError, match=r"the loss is (nan|inf) after \d+ steps"):
+    with pytest.raises(NoAnswerError, match=r"the loss is (nan|inf) at step \d+"):
         trained(build(SMALL), examples(), recipe(optimizer="sgd", learning_rate=1e30))
 
 
