@@ -2,12 +2,11 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
 
 from torch import nn
 
 from nncli.errors import ArtifactError, MismatchError, NncliWarning
-from nncli.layer_names import select_layers
+from nncli.layer_names import matches, select_layers
 from nncli.reductions import MAPS, TOKENS, VECTOR, masked
 from nncli.tracing import Layer
 
@@ -49,7 +48,7 @@ def choose_layers(
 
 
 def _matches(layer: Layer, glob: str) -> bool:
-    return fnmatchcase(layer.name, glob) or fnmatchcase(layer.module, glob)
+    return matches(layer.name, glob) or matches(layer.module, glob)
 
 
 def _explain(network: nn.Module, layers: Sequence[Layer], glob: str, source: str) -> None:
@@ -62,7 +61,7 @@ def _explain(network: nn.Module, layers: Sequence[Layer], glob: str, source: str
                 hint="`--list-layers` shows the layers that have",
             )
     for path, _ in network.named_modules():
-        if path and fnmatchcase(path, glob):
+        if path and matches(path, glob):
             raise ArtifactError(
                 f"module `{path}` of `{source}` is never called in a forward pass, or returns no "
                 "tensor",

@@ -203,7 +203,7 @@ layers = click.option(
     type=LayerGlob(),
     multiple=True,
     metavar="GLOB",
-    help="Layers by name, such as 'block.*' (repeatable).",
+    help="Layers by name, such as 'block.*' (repeatable); '**' crosses dots.",
 )
 seed = click.option(
     "--seed",

@@ -1,7 +1,7 @@
 import pytest
 
 from nncli.errors import ArtifactError
-from nncli.layer_names import select_layers
+from nncli.layer_names import matches, select_layers
 
 NAMES = ["block.0", "block.1", "block.10", "head"]
 
@@ -31,3 +31,22 @@ def test_a_glob_that_matches_nothing_is_an_error_although_others_match(globs):
 def test_the_error_names_the_nearest_layers():
     with pytest.raises(ArtifactError, match=r"closest: `block\.0`"):
         select_layers(NAMES, ["blok.0"], source="a")
+
+
+@pytest.mark.parametrize(
+    ("name", "glob", "expected"),
+    [
+        ("block.0", "block.*", True),
+        ("block.0.linear", "block.*", False),
+        ("block.0.linear", "block.**", True),
+        ("block.0.linear", "block.*.linear", True),
+        ("block.0.linear", "**.linear", True),
+        ("linear", "**.linear", True),
+        ("block", "block.*", False),
+        ("block.0.linear", "*", True),
+        ("encoder.layer.11.output", "encoder.layer.[0-9]", False),
+        ("encoder.layer.1.output", "encoder.**.output", True),
+    ],
+)
+def test_a_star_stays_within_one_part_of_a_path_and_two_stars_cross_them(name, glob, expected):
+    assert matches(name, glob) is expected
