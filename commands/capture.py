@@ -112,7 +112,8 @@ def command(
     members = expand([checkpoint])
     if list_layers:
         model = resolve(members[0], arch, device)
-        _list(model, keep, data, output, form=table_format, overwrite=overwrite)
+        form = options.listing_format(table_format, output)
+        _list(model, keep, data, output, form=form, overwrite=overwrite)
         return
     targets = _targets(checkpoint, members, output, overwrite)
     examples = load(data, split=split, limit=limit)

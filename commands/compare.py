@@ -1,6 +1,5 @@
 """`nncli compare`: how alike two captures are, layer by layer."""
 
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +86,7 @@ def command(
       nncli compare --list-metrics
     """
     if list_metrics:
-        _write_metrics(output, table_format, overwrite)
+        _write_metrics(output, options.listing_format(table_format, output), overwrite)
         return
     if first is None or second is None:
         raise click.UsageError("two captures are needed: A and B")
@@ -126,7 +125,7 @@ def command(
             [one.name for one in chosen],
             pairs=pairs,
             settings=similarity.Settings(variance=variance),
-            threads=threads or len(os.sched_getaffinity(0)),
+            threads=threads or options.cores(),
             advance=_ticker(len(chosen) * len(pairs)),
         )
         table.write(from_rows([one.row() for one in results], schema))

@@ -1,7 +1,6 @@
 """`nncli train`: small reference networks to study, in series over seeds and parts of the data."""
 
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -213,7 +212,7 @@ def command(
     members = [Member(seed, part) for part in chosen for seed in seeds]
     there = {member: series.has(member) for member in members}  # all, before the first is trained
     missing = [member for member in members if not there[member]]
-    jobs = jobs or max(1, _cores() // threads)
+    jobs = jobs or max(1, options.cores() // threads)
     done = side_by_side(partial(_train_one, series), missing, jobs=jobs, threads=threads)
     shown = options.progress(done, label="training", total=len(missing), unit="network")
     diverged = sorted(f"{member} ({reason})" for member, reason in shown if reason)
@@ -223,11 +222,6 @@ def command(
             f"{len(diverged)} of {len(members)} networks diverged: {', '.join(diverged)}",
             hint="try a smaller `--learning-rate`; networks that did not diverge are kept",
         )
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _make_folder(name: str) -> Path:

@@ -377,6 +377,16 @@ def progress(
     return shown
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def listing_format(wanted: str, output: str) -> str:
+    """The format of what a `--list-...` option prints: it is read by people, in a pipe too."""
+    return "table" if (wanted, output) == ("auto", "-") else wanted
+
+
 def demand_one_stdin(*names: str) -> None:
     """Refuse `-` for more than one input.
 
