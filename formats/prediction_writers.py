@@ -74,7 +74,8 @@ def create_predictions(
         target: A path, or `-` for standard output.
         frame: What all members share.
         members: Who will answer, in order.
-        entry: The metadata entry; who answers and what is added to its facts.
+        entry: The metadata entry; what the answers are, and in the dense form whose, is added to
+            its facts.
         format: `safetensors`, or a format of tables; `auto` goes by the suffix.
         overwrite: Replace a file that nncli did not write.
 
@@ -85,14 +86,11 @@ def create_predictions(
         ArtifactError: The output cannot be written.
         UsageError: Suffix and format contradict each other.
     """
-    told = {
-        "score": frame.score,
-        "classes": frame.width,
-        "n": len(frame),
-        "members": [one.to_dict() for one in members],
-    }
+    told = {"score": frame.score, "classes": frame.width, "n": len(frame)}
     full = replace(entry, facts={**entry.facts, **told})
     if is_dense(target, format):
+        who = [one.to_dict() for one in members]
+        full = replace(full, facts={**full.facts, "members": who})
         return _Dense(target, frame, members, full, overwrite)
     schema = long_schema(frame, members)
     table = create_table(target, schema, full, format=format, overwrite=overwrite)

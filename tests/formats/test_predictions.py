@@ -230,13 +230,15 @@ def test_suffix_and_format_must_agree(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_entry_says_who_answered(tmp_path):
+def test_the_entry_says_what_the_answers_are_and_in_the_dense_form_whose(tmp_path):
     text = pq.read_metadata(written(tmp_path / "p.parquet")).metadata[b"nncli"]
     facts = json.loads(text)["facts"]
     assert (facts["score"], facts["classes"], facts["n"]) == ("logits", 3, 4)
-    assert facts["members"][1] == {
-        "model_id": "b",
-        "factors": {"seed": 1},
-        "perturbation": "fgsm-linf-0.1",
-        "strength": 0.1,
-    }
+    assert "members" not in facts
+    with open_predictions(written(tmp_path / "p.safetensors")) as found:
+        assert found.entry.facts["members"][1] == {
+            "model_id": "b",
+            "factors": {"seed": 1},
+            "perturbation": "fgsm-linf-0.1",
+            "strength": 0.1,
+        }
