@@ -1,20 +1,16 @@
 """Tables and series as curves: metrics over a factor, runs that differ in their seed averaged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from nncli.errors import ArtifactError, closest
+from nncli.errors import ArtifactError
 from nncli.figures.grids import meaning
 from nncli.figures.pictures import F64, Curves, Line, Panel
+from nncli.figures.table_roles import METRIC, NOTE, VALUE, Roles, find_roles, is_number
 
-METRIC, VALUE, NOTE = "metric", "value", "note"
-BESIDE = ("se", "low", "high", "n", NOTE, "digest", "path", "command")  # never keys
-REPLICATES = ("seed", "seed2", "part", "partition", "fold", "replicate", "trial", "sample")
-FACTORS = ("step", "epoch", "epsilon", "strength", "width", "depth", "parts", "label_noise")
 UNITS = {
     "accuracy": "accuracy (share of examples)",
     "component": "principal component",
@@ -30,25 +26,6 @@ UNITS = {
 SIDES = ("train_", "test_")
 MOST_PANELS = 12
 Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What the columns of a table are for.
-
-    Attributes:
-        x: The column along the axis.
-        y: The columns of values.
-        groups: Columns that tell lines apart.
-        replicates: Columns that tell repeated runs apart.
-        long: Whether the values stand in one column beside the name of their metric.
-    """
-
-    x: str
-    y: tuple[str, ...]
-    groups: tuple[str, ...]
-    replicates: tuple[str, ...]
-    long: bool
 
 
 def curves(
@@ -94,6 +71,8 @@ def curves(
             hint="choose with `--metric`",
         )
     lines = [line for panel in panels for line in panel.lines]
+    if not lines:
+        raise ArtifactError(f"`{roles.x}` in `{source}` has no value to draw along")
     scale = "linear" if categories else axis_scale(np.concatenate([one.x for one in lines]))
     several = max((one.colour for one in lines), default=0) > 0
     return Curves(
@@ -106,114 +85,6 @@ def curves(
         band=_band_caption(lines),
         caption=_caption(lines, roles, rows),
     )
-
-
-def find_roles(
-    data: pa.Table,
-    *,
-    source: str,
-    x: str | None = None,
-    y: Sequence[str] = (),
-    metrics: Sequence[str] = (),
-) -> Roles:
-    """Find out what the columns of a table are for; see `curves`.
-
-    Raises:
-        ArtifactError: A column or metric that was asked for is not there, or nothing varies.
-    """
-    names = data.column_names
-    for name in (*([x] if x else []), *y):
-        if name not in names:
-            raise ArtifactError(f"`{source}` has no column `{name}`; {closest(name, names)}")
-    long = METRIC in names and VALUE in names and not y
-    values = (VALUE,) if long else _value_columns(data, x, y, metrics, source)
-    if long:
-        _demand_metrics(data[METRIC].to_pylist(), metrics, source)
-    beside = {*values, *y, *BESIDE, METRIC, *(() if long else _free_numbers(data))}
-    keys = [name for name in names if name not in beside and _is_key(data, name)]
-    axis = x or _choose_axis(data, keys)
-    if axis is None:
-        raise ArtifactError(
-            f"nothing varies in `{source}` that a curve could run along",
-            hint=f"`nncli show {source}` prints the rows; `--x` names a column",
-        )
-    others = [name for name in keys if name != axis and not _follows(data, name, axis)]
-    replicates = tuple(name for name in others if name in REPLICATES)
-    groups = tuple(name for name in others if name not in REPLICATES)
-    return Roles(axis, values, groups, replicates, long)
-
-
-def _value_columns(
-    data: pa.Table, x: str | None, y: Sequence[str], metrics: Sequence[str], source: str
-) -> tuple[str, ...]:
-    if y:
-        for name in y:
-            if not _is_number(data, name):
-                raise ArtifactError(f"`{name}` in `{source}` is {data[name].type}, no number")
-        return tuple(y)
-    found = [name for name in _free_numbers(data) if name != x]
-    _demand_metrics(found, metrics, source)
-    found = [name for name in found if not metrics or name in metrics]
-    if not found:
-        raise ArtifactError(
-            f"`{source}` has no column of values to draw; {closest('value', data.column_names)}",
-            hint="name one with `--y`",
-        )
-    return tuple(found)
-
-
-def _free_numbers(data: pa.Table) -> list[str]:
-    """The columns of numbers that are measured, not set: neither factors nor replicates."""
-    return [
-        name
-        for name in data.column_names
-        if pa.types.is_floating(data[name].type)
-        and name not in (*FACTORS, *REPLICATES, *BESIDE)
-        and data[name].null_count < data.num_rows
-    ]
-
-
-def _demand_metrics(there: Sequence[str], metrics: Sequence[str], source: str) -> None:
-    for metric in metrics:
-        if metric not in there:
-            known = list(dict.fromkeys(there))
-            raise ArtifactError(f"`{source}` has no metric `{metric}`; {closest(metric, known)}")
-
-
-def _is_number(data: pa.Table, name: str) -> bool:
-    kind = data[name].type
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
-
-
-def _distinct(data: pa.Table, name: str) -> int:
-    return len(pa.array(data[name].unique()).drop_null())
-
-
-def _is_key(data: pa.Table, name: str) -> bool:
-    kind = data[name].type
-    plain = _is_number(data, name) or pa.types.is_string(kind) or pa.types.is_dictionary(kind)
-    return bool(plain and _distinct(data, name) > 1)
-
-
-def _follows(data: pa.Table, name: str, axis: str) -> bool:
-    """Whether a number says nothing beside the axis: an epoch beside a step."""
-    if name in REPLICATES or not _is_number(data, name):
-        return False
-    pairs = len(data.group_by([axis, name]).aggregate([]))
-    places = len(data[axis].unique())
-    return bool(pairs == places)
-
-
-def _choose_axis(data: pa.Table, keys: Sequence[str]) -> str | None:
-    """The factor with the most values: numbers before names, either before replicates."""
-    if not keys:
-        return None
-
-    def preference(name: str) -> tuple[bool, bool, int, int]:
-        known = FACTORS.index(name) if name in FACTORS else len(FACTORS)
-        return name in REPLICATES, not _is_number(data, name), -_distinct(data, name), known
-
-    return min(keys, key=preference)
 
 
 def _metrics_of(rows: Sequence[Row], roles: Roles) -> list[str]:
@@ -232,7 +103,7 @@ def _by_panel(names: Sequence[str], roles: Roles) -> dict[str, list[str]]:
 
 
 def _categories(data: pa.Table, rows: Sequence[Row], x: str) -> tuple[str, ...] | None:
-    if _is_number(data, x):
+    if is_number(data, x):
         return None
     return tuple(dict.fromkeys(str(row[x]) for row in rows if row[x] is not None))
 
@@ -244,24 +115,28 @@ def _panel(
     roles: Roles,
     categories: tuple[str, ...] | None,
 ) -> Panel:
-    labels = list(dict.fromkeys(_group(row, roles) for row in rows))
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_group(row, roles), []).append(row)
     lines = []
     for style, metric in enumerate(members):
-        chosen = [row for row in rows if not roles.long or row[METRIC] == metric]
         column = VALUE if roles.long else metric
         side = metric.removesuffix(title).strip("_") if len(members) > 1 else ""
-        for colour, group in enumerate(labels):
-            own = [row for row in chosen if _group(row, roles) == group]
-            label = ", ".join(part for part in (group, side) if part)
-            # a single group leaves the colours to train and test
-            hue = colour if len(labels) > 1 else style
-            line = _line(label, own, column, roles, categories)
-            if line is not None:
-                lines.append(Line(**{**line, "style": style, "colour": hue}))
-    notes = {str(row[NOTE]) for row in rows if row.get(NOTE)}
+        for place, (group, of_group) in enumerate(groups.items()):
+            own = [row for row in of_group if not roles.long or row[METRIC] == metric]
+            points = _points(own, column, roles, categories)
+            if points is not None:
+                label = ", ".join(part for part in (group, side) if part)
+                # a single group leaves the colours to train and test
+                colour = place if len(groups) > 1 else style
+                lines.append(Line(label, **points, style=style, colour=colour))
     empty = not any(np.isfinite(line.y).any() for line in lines)
-    note = "no values" + (f": {', '.join(sorted(notes))}" if notes else "") if empty else ""
-    return Panel(_named(title), tuple(lines), note)
+    return Panel(_named(title), tuple(lines), _why_empty(rows) if empty else "")
+
+
+def _why_empty(rows: Sequence[Row]) -> str:
+    notes = sorted({str(row[NOTE]) for row in rows if row.get(NOTE)})
+    return f"no values: {', '.join(notes)}" if notes else "no values"
 
 
 def _named(metric: str) -> str:
@@ -283,14 +158,13 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _line(
-    label: str,
+def _points(
     rows: Sequence[Row],
     column: str,
     roles: Roles,
     categories: tuple[str, ...] | None,
 ) -> dict[str, Any] | None:
-    """A line from its rows: the mean over replicates, the band, and the single runs."""
+    """What a line shows of its rows: the mean over replicates, the band, and the single runs."""
     runs: dict[tuple[Any, ...], dict[float, list[Row]]] = {}
     for row in rows:
         place = row[roles.x]
@@ -308,7 +182,7 @@ def _line(
     y = np.divide(total, there, out=np.full(len(x), np.nan), where=there > 0)
     low, high = _band(values, there, y) if len(values) > 1 else _given(runs, x, column)
     single = tuple((x, one) for one in values) if len(values) > 1 else ()
-    return {"label": label, "x": x, "y": y, "low": low, "high": high, "runs": single}
+    return {"x": x, "y": y, "low": low, "high": high, "runs": single}
 
 
 def _mean(rows: Sequence[Row], column: str) -> float:
@@ -356,7 +230,7 @@ def axis_scale(x: F64) -> str:
 
 
 def _ordered(data: pa.Table, roles: Roles) -> bool:
-    return len(roles.groups) == 1 and _is_number(data, roles.groups[0])
+    return len(roles.groups) == 1 and is_number(data, roles.groups[0])
 
 
 def _band_caption(lines: Sequence[Line]) -> str:

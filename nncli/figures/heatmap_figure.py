@@ -67,8 +67,8 @@ def _captions(picture: Heatmaps) -> list[str]:
 
 
 def _draw(axes: Axes, grid: Grid) -> None:
-    colours = colormaps[SEQUENTIAL + ("_r" if grid.alike == "low" else "")].copy()
-    colours.set_bad(MISSING)
+    name = SEQUENTIAL + ("_r" if grid.alike == "low" else "")
+    colours = colormaps[name].with_extremes(bad=MISSING)
     norm = Normalize(grid.low, grid.high)
     image = axes.imshow(
         np.ma.masked_invalid(grid.values),

@@ -24,7 +24,7 @@ def heatmap_lines(picture: Heatmaps, width: int, *, colour: bool) -> list[Text]:
     Returns:
         The lines.
     """
-    lines = [styled(f"rows: {picture.row_label}, columns: {picture.column_label}", "dim")]
+    lines = _dim(f"rows: {picture.row_label}, columns: {picture.column_label}", width)
     for grid in picture.panels:
         lines += [Text(), *_grid_lines(grid, width, colour=colour)]
     return lines
@@ -35,7 +35,8 @@ def _grid_lines(grid: Grid, width: int, *, colour: bool) -> list[Text]:
     margin = max(map(len, names)) + 2
     cell = _cell_width(grid, width - margin)
     numbered = cell >= NUMBER
-    lines = [_legend(grid, colour=colour), *_headings(grid, margin, cell, width)]
+    lines = [styled(cut(grid.scale, width), "bold"), _legend(grid, colour=colour)]
+    lines += _headings(grid, margin, cell, width)
     step = -(-grid.values.shape[1] // max((width - margin) // cell, 1))
     values = _thinned(grid.values, step)
     for name, row in zip(names[::step], values, strict=True):
@@ -44,11 +45,15 @@ def _grid_lines(grid: Grid, width: int, *, colour: bool) -> list[Text]:
             line.append(_cell(grid, float(value), cell, numbered=numbered, colour=colour))
         lines.append(line)
     if step > 1:
-        lines.append(styled(f"each cell is the mean of {step} × {step}", "dim"))
+        lines += _dim(f"each cell is the mean of {step} × {step}", width)
     reasons = list(dict.fromkeys(grid.notes.values()))
     if np.isnan(grid.values).any():
-        lines.append(styled(f"– none: {'; '.join(reasons) or 'not compared'}", "dim"))
+        lines += _dim(f"– none: {'; '.join(reasons) or 'not compared'}", width)
     return lines
+
+
+def _dim(text: str, width: int) -> list[Text]:
+    return [styled(one, "dim") for one in textwrap.wrap(text, width)]
 
 
 def _cell_width(grid: Grid, room: int) -> int:
@@ -67,7 +72,7 @@ def _legend(grid: Grid, *, colour: bool) -> Text:
         share = (place + 0.5) / LEGEND_STEPS
         likeness = 1 - share if grid.alike == "low" else share
         line.append(styled(" ", on(viridis(likeness))) if colour else styled(shade(likeness)))
-    return line.append(f" {grid.high:g}  {grid.scale}")
+    return line.append(f" {grid.high:g}")
 
 
 def _headings(grid: Grid, margin: int, cell: int, width: int) -> list[Text]:
@@ -81,7 +86,7 @@ def _headings(grid: Grid, margin: int, cell: int, width: int) -> list[Text]:
         said = "columns: " + ", ".join(f"{place} {name}" for place, name in enumerate(names, 1))
     if len(said) > 2 * width:
         said = f"columns: 1 {names[0]} to {len(names)} {names[-1]}"
-    lines = [styled(one, "dim") for one in textwrap.wrap(said, width)]
+    lines = _dim(said, width)
     if cell < 2:
         return lines
     head = ""

@@ -82,7 +82,7 @@ def axis_numbers(values: Sequence[float]) -> list[str]:
     """Numbers of one axis, with as many decimals as tell them apart."""
     spread = max(values) - min(values)
     decimals = 2 - math.floor(math.log10(spread)) if spread > 0 else 2
-    if not -4 < decimals < 7:
+    if not -7 < decimals < 10:
         return [number(one) for one in values]
     return [f"{one:,.{max(decimals, 0)}f}" for one in values]
 

@@ -63,10 +63,9 @@ def test_every_tensor_is_what_torch_loads(tmp_path, zipped):
 
 def test_a_nested_checkpoint_is_listed_by_path_with_its_plain_values(tmp_path):
     model = torch.nn.Linear(3, 2)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.25)
-    model(torch.zeros(1, 3)).sum().backward()
-    optimizer.step()
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "epoch": 7}
+    moments = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(2, 3)}
+    optimizer = {"state": {0: moments}, "param_groups": [{"lr": 0.25, "params": [0]}]}
+    state = {"model": model.state_dict(), "optimizer": optimizer, "epoch": 7}
     torch.save(state, tmp_path / "t.pt")
     found = described(tmp_path / "t.pt")
     names = [one.name for one in found.tensors]

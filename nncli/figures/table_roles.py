@@ -1,0 +1,141 @@
+"""What the columns of a table are for: the axis, the values, lines, and repeated runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from nncli.errors import ArtifactError, closest
+
+METRIC, VALUE, NOTE = "metric", "value", "note"
+BESIDE = ("se", "low", "high", "n", NOTE, "digest", "path", "command")  # never keys
+REPLICATES = ("seed", "seed2", "part", "partition", "fold", "replicate", "trial", "sample")
+FACTORS = ("step", "epoch", "epsilon", "strength", "width", "depth", "parts", "label_noise")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a table are for.
+
+    Attributes:
+        x: The column along the axis.
+        y: The columns of values.
+        groups: Columns that tell lines apart.
+        replicates: Columns that tell repeated runs apart.
+        long: Whether the values stand in one column beside the name of their metric.
+    """
+
+    x: str
+    y: tuple[str, ...]
+    groups: tuple[str, ...]
+    replicates: tuple[str, ...]
+    long: bool
+
+
+def find_roles(
+    data: pa.Table,
+    *,
+    source: str,
+    x: str | None = None,
+    y: Sequence[str] = (),
+    metrics: Sequence[str] = (),
+) -> Roles:
+    """Find out what the columns of a table are for; see `curves`.
+
+    Raises:
+        ArtifactError: A column or metric that was asked for is not there, or nothing varies.
+    """
+    names = data.column_names
+    for name in (*([x] if x else []), *y):
+        if name not in names:
+            raise ArtifactError(f"`{source}` has no column `{name}`; {closest(name, names)}")
+    long = METRIC in names and VALUE in names and not y
+    values = (VALUE,) if long else _value_columns(data, x, y, metrics, source)
+    if long:
+        _demand_metrics(data[METRIC].to_pylist(), metrics, source)
+    beside = {*values, *y, *BESIDE, METRIC, *(() if long else _free_numbers(data))}
+    keys = [name for name in names if name not in beside and _is_key(data, name)]
+    axis = x or _choose_axis(data, keys)
+    if axis is None:
+        raise ArtifactError(
+            f"nothing varies in `{source}` that a curve could run along",
+            hint=f"`nncli show {source}` prints the rows; `--x` names a column",
+        )
+    others = [name for name in keys if name != axis and not _follows(data, name, axis)]
+    replicates = tuple(name for name in others if name in REPLICATES)
+    groups = tuple(name for name in others if name not in REPLICATES)
+    return Roles(axis, values, groups, replicates, long)
+
+
+def _value_columns(
+    data: pa.Table, x: str | None, y: Sequence[str], metrics: Sequence[str], source: str
+) -> tuple[str, ...]:
+    if y:
+        for name in y:
+            if not is_number(data, name):
+                raise ArtifactError(f"`{name}` in `{source}` is {data[name].type}, no number")
+        return tuple(y)
+    found = [name for name in _free_numbers(data) if name != x]
+    _demand_metrics(found, metrics, source)
+    found = [name for name in found if not metrics or name in metrics]
+    if not found:
+        raise ArtifactError(
+            f"`{source}` has no column of values to draw; {closest('value', data.column_names)}",
+            hint="name one with `--y`",
+        )
+    return tuple(found)
+
+
+def _free_numbers(data: pa.Table) -> list[str]:
+    """The columns of numbers that are measured, not set: neither factors nor replicates."""
+    return [
+        name
+        for name in data.column_names
+        if pa.types.is_floating(data[name].type)
+        and name not in (*FACTORS, *REPLICATES, *BESIDE)
+        and data[name].null_count < data.num_rows
+    ]
+
+
+def _demand_metrics(there: Sequence[str], metrics: Sequence[str], source: str) -> None:
+    for metric in metrics:
+        if metric not in there:
+            known = list(dict.fromkeys(there))
+            raise ArtifactError(f"`{source}` has no metric `{metric}`; {closest(metric, known)}")
+
+
+def is_number(data: pa.Table, name: str) -> bool:
+    """Whether a column holds numbers."""
+    kind = data[name].type
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _distinct(data: pa.Table, name: str) -> int:
+    return len(pa.array(data[name].unique()).drop_null())
+
+
+def _is_key(data: pa.Table, name: str) -> bool:
+    kind = data[name].type
+    plain = is_number(data, name) or pa.types.is_string(kind) or pa.types.is_dictionary(kind)
+    return bool(plain and _distinct(data, name) > 1)
+
+
+def _follows(data: pa.Table, name: str, axis: str) -> bool:
+    """Whether a number says nothing beside the axis: an epoch beside a step."""
+    if name in REPLICATES or not is_number(data, name):
+        return False
+    pairs = len(data.group_by([axis, name]).aggregate([]))
+    places = len(data[axis].unique())
+    return bool(pairs == places)
+
+
+def _choose_axis(data: pa.Table, keys: Sequence[str]) -> str | None:
+    """The factor with the most values: numbers before names, either before replicates."""
+    if not keys:
+        return None
+
+    def preference(name: str) -> tuple[bool, bool, int, int]:
+        known = FACTORS.index(name) if name in FACTORS else len(FACTORS)
+        return name in REPLICATES, not is_number(data, name), -_distinct(data, name), known
+
+    return min(keys, key=preference)
