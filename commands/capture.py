@@ -132,7 +132,7 @@ def _targets(
     from nncli.formats.writable import demand_writable
 
     if [one.name for one in members] == [checkpoint]:
-        demand_writable(output, overwrite=overwrite)
+        demand_writable(output, kind="activations", overwrite=overwrite)
         return [output]
     folder = Path(output)
     if output == "-" or (folder.exists() and not folder.is_dir()):
@@ -144,7 +144,7 @@ def _targets(
     names = short_names([one.name for one in members])
     targets = [str(folder / f"{name.replace('/', '-')}.safetensors") for name in names]
     for target in targets:
-        demand_writable(target, overwrite=overwrite)
+        demand_writable(target, kind="activations", overwrite=overwrite)
     return targets
 
 

@@ -106,7 +106,7 @@ def command(
 
     chosen = _format(output, form)
     choices = Choices(x, y, metrics, layers)
-    with open_output(output, overwrite=overwrite, binary=chosen != "text") as out:
+    with open_output(output, kind="figure", overwrite=overwrite, binary=chosen != "text") as out:
         picture, given = _picture(artifact, kind, choices)
         if chosen == "text":
             out.write(_text(picture, live=output == "-").encode())

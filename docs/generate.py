@@ -23,9 +23,8 @@ def help_text(name: str) -> str:
     command = cli.get_command(root, name)
     if command is None:
         raise SystemExit(f"a page asks for the help of `{name}`, which is no command")
-    context = click.Context(
-        command, parent=root, info_name=name, terminal_width=100, max_content_width=100
-    )
+    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+    context = click.Context(command, parent=root, info_name=name, **settings)
     return command.get_help(context)
 
 

@@ -5,6 +5,7 @@ reader never sees half of it and a killed command leaves the old one. Standard o
 FIFOs are written in place.
 """
 
+import json
 import os
 import stat
 import sys
@@ -131,19 +132,22 @@ def failure(target: str, error: OSError) -> Exception:
     return ArtifactError(f"cannot write {place}: {(error.strerror or str(error)).lower()}")
 
 
-def open_output(target: str, *, overwrite: bool = False, binary: bool = True) -> Output:
+def open_output(target: str, *, kind: str, overwrite: bool = False, binary: bool = True) -> Output:
     """Open an output before the work begins.
 
     Args:
         target: A path, or `-` for standard output.
-        overwrite: Replace an existing file even if nncli did not write it.
+        kind: What will be written. An artifact of the same kind is replaced; another kind is not,
+            so that an input named as the output by mistake is not lost.
+        overwrite: Replace an existing file whatever it is.
         binary: The content is no text, so a terminal is refused.
 
     Returns:
         The output, a context manager: leaving it without an error renames the file into place.
 
     Raises:
-        ArtifactError: The place cannot be written, holds somebody else's file, or is a terminal.
+        ArtifactError: The place cannot be written, holds a file that is not to be replaced, or is a
+            terminal.
     """
     if target in STREAMS:
         return _standard_output(binary)
@@ -154,7 +158,7 @@ def open_output(target: str, *, overwrite: bool = False, binary: bool = True) ->
         if path.exists() and not stat.S_ISREG(path.stat().st_mode):
             return _in_place(target, binary)
         if not overwrite:
-            _refuse_foreign(path)
+            _demand_replaceable(path, kind)
         return _beside(path)
     except OSError as error:
         parent = path.parent
@@ -200,19 +204,23 @@ def _umask() -> int:
     return mask
 
 
-def _refuse_foreign(path: Path) -> None:
-    """Refuse to replace a file that nncli did not write (an empty one is nobody's loss)."""
-    if path.exists() and path.stat().st_size and not written_by_nncli(path):
-        text = path.suffix.lower() in TABLE_SUFFIXES[1:]
-        reason = "has no room to say that nncli wrote it" if text else "was not written by nncli"
-        raise ArtifactError(
-            f"`{path}` exists and {reason}",
-            hint="choose another name, or replace it with `--overwrite`",
-        )
+def _demand_replaceable(path: Path, kind: str) -> None:
+    """Refuse to replace anything but an older artifact of the same kind, or an empty file."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    found = kind_of(path)
+    if found == kind:
+        return
+    text = path.suffix.lower() in TABLE_SUFFIXES[1:]
+    reason = "has no room to say that nncli wrote it" if text else "was not written by nncli"
+    raise ArtifactError(
+        f"`{path}` exists and {reason if found is None else f'holds {found}, not {kind}'}",
+        hint="choose another name, or replace it with `--overwrite`",
+    )
 
 
-def written_by_nncli(path: Path) -> bool:
-    """Whether a file carries our metadata entry (or, for pictures, our name as its software)."""
+def kind_of(path: Path) -> str | None:
+    """The kind of artifact in a file; `figure` for our pictures, `None` for a foreign file."""
     from nncli.formats.sources import open_source
 
     try:
@@ -220,15 +228,21 @@ def written_by_nncli(path: Path) -> bool:
             if source.format == "safetensors":
                 from nncli.formats.safetensors_header import read_header
 
-                return KEY in read_header(source).metadata
+                return _kind(read_header(source).metadata.get(KEY))
             if source.format == "parquet":
                 import pyarrow.parquet as pq
 
-                return KEY.encode() in (pq.read_metadata(source.file).metadata or {})
+                return _kind((pq.read_metadata(source.file).metadata or {}).get(KEY.encode()))
             source.file.seek(0)
-            return b"Software\0nncli" in source.file.read(4096) or b"nncli" in _marks(source.file)
+            head = source.file.read(4096)
+            ours = b"Software\0nncli" in head or b"nncli" in _marks(source.file)
+            return "figure" if ours else None
     except Exception:  # whatever cannot be read was not written by us
-        return False
+        return None
+
+
+def _kind(entry: str | bytes | None) -> str | None:
+    return None if entry is None else str(json.loads(entry)["kind"])
 
 
 def _marks(file: BinaryIO) -> bytes:

@@ -15,6 +15,7 @@ from nncli.formats.activations import encode_text
 from nncli.formats.entry import Entry
 from nncli.formats.output import TABLE_SUFFIXES, TENSOR_SUFFIXES, demand_suffix
 from nncli.formats.prediction_columns import (
+    KIND,
     Array,
     Frame,
     Member,
@@ -112,10 +113,10 @@ def demand_target(target: str, format: str, *, overwrite: bool = False) -> None:
     if is_dense(target, format):
         others = (*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:])
         demand_suffix(target, "a safetensors file", others=others)
-        demand_writable(target, overwrite=overwrite)
+        demand_writable(target, kind=KIND, overwrite=overwrite)
     else:
         form = choose_format(target, format)
-        demand_writable(target, overwrite=overwrite, binary=form == "parquet")
+        demand_writable(target, kind=KIND, overwrite=overwrite, binary=form == "parquet")
 
 
 def is_dense(target: str, format: str) -> bool:

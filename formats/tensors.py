@@ -311,7 +311,7 @@ def create_tensors(
         UsageError: Its suffix promises another format.
     """
     demand_suffix(target, "a safetensors file", others=(*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:]))
-    output = open_output(target, overwrite=overwrite)
+    output = open_output(target, kind=entry.kind, overwrite=overwrite)
     try:
         return TensorWriter(output, specs, {KEY: entry.to_json()})
     except BaseException:

@@ -7,21 +7,25 @@ from pathlib import Path
 from nncli.formats.output import STREAMS, open_output
 
 
-def demand_writable(target: str, *, overwrite: bool = False, binary: bool = True) -> None:
+def demand_writable(
+    target: str, *, kind: str, overwrite: bool = False, binary: bool = True
+) -> None:
     """Refuse an output now rather than after a network has been loaded and run.
 
     FIFOs and devices are left alone: to open one is to talk to whoever reads it.
 
     Args:
         target: A path, or `-` for standard output.
-        overwrite: Replace an existing file even if nncli did not write it.
+        kind: What will be written.
+        overwrite: Replace an existing file whatever it is.
         binary: The content is no text, so a terminal is refused.
 
     Raises:
-        ArtifactError: The place cannot be written, holds somebody else's file, or is a terminal.
+        ArtifactError: The place cannot be written, holds a file that is not to be replaced, or is a
+            terminal.
     """
     if target in STREAMS or not _is_special(Path(target)):
-        open_output(target, overwrite=overwrite, binary=binary).discard()
+        open_output(target, kind=kind, overwrite=overwrite, binary=binary).discard()
 
 
 def _is_special(path: Path) -> bool:

@@ -24,7 +24,7 @@ import sys
 from nncli.errors import NncliError
 from nncli.formats.output import open_output
 try:
-    with open_output(sys.argv[1], binary=sys.argv[2] == "binary") as output:
+    with open_output(sys.argv[1], binary=sys.argv[2] == "binary", kind="x") as output:
         for _ in range(int(sys.argv[3])):
             output.write(b"x" * 100_000)
 except NncliError as error:
@@ -40,7 +40,7 @@ def names(folder):
 
 def test_an_output_appears_only_when_it_is_complete(tmp_path):
     target = tmp_path / "a"
-    with open_output(str(target)) as output:
+    with open_output(str(target), kind="x") as output:
         output.write(b"half")
         output.file.flush()
         assert not target.exists()
@@ -50,7 +50,7 @@ def test_an_output_appears_only_when_it_is_complete(tmp_path):
 
 
 def fail_half_way(target, error):
-    with open_output(str(target)) as output:
+    with open_output(str(target), kind="table") as output:
         output.write(b"half")
         raise error
 
@@ -76,7 +76,7 @@ from nncli.exits import Terminated, die_by, handle_signals
 from nncli.formats.output import open_output
 handle_signals()
 try:
-    with open_output(sys.argv[1], overwrite=True) as output:
+    with open_output(sys.argv[1], overwrite=True, kind="x") as output:
         output.write(b"x" * 1_000_000)
         print("writing", flush=True)
         time.sleep(60)
@@ -102,7 +102,7 @@ except Terminated as ended:
 def test_an_output_has_the_permissions_of_the_umask(tmp_path, mask):
     before = os.umask(mask)
     try:
-        with open_output(str(tmp_path / "a")) as output:
+        with open_output(str(tmp_path / "a"), kind="x") as output:
             output.write(b"x")
         assert os.umask(mask) == mask
     finally:
@@ -114,7 +114,7 @@ def test_a_link_stays_a_link_and_what_it_points_to_is_replaced(tmp_path):
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "link").symlink_to("elsewhere/real")
     for content in (b"", b"x"):
-        with open_output(str(tmp_path / "link"), overwrite=True) as output:
+        with open_output(str(tmp_path / "link"), overwrite=True, kind="x") as output:
             output.write(content)
         assert (tmp_path / "link").is_symlink()
         assert (tmp_path / "elsewhere" / "real").read_bytes() == content
@@ -125,7 +125,7 @@ def test_a_reader_of_the_old_file_keeps_the_old_bytes(tmp_path):
     target = tmp_path / "a"
     target.write_bytes(b"old")
     with target.open("rb") as reader:
-        with open_output(str(target), overwrite=True) as output:
+        with open_output(str(target), overwrite=True, kind="x") as output:
             output.write(b"new")
         assert reader.read() == b"old"
     assert target.read_bytes() == b"new"
@@ -149,14 +149,15 @@ def ours_in_png(path):
 @pytest.mark.parametrize("write", [ours_in_safetensors, ours_in_parquet, ours_in_png])
 def test_a_file_that_nncli_wrote_is_replaced(tmp_path, write):
     write(tmp_path / "a")
-    with open_output(str(tmp_path / "a")) as output:
+    kind = "figure" if write is ours_in_png else "table"
+    with open_output(str(tmp_path / "a"), kind=kind) as output:
         output.write(b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
 
 
 def test_an_empty_file_is_replaced(tmp_path):
     (tmp_path / "a").touch()
-    with open_output(str(tmp_path / "a")) as output:
+    with open_output(str(tmp_path / "a"), kind="x") as output:
         output.write(b"new")
     assert (tmp_path / "a").read_bytes() == b"new"
 
@@ -177,13 +178,24 @@ def test_a_file_of_somebody_else_is_replaced_only_on_demand(tmp_path, what):
     FOREIGN[what](target)
     old = target.read_bytes()
     with pytest.raises(ArtifactError, match="exists and was not written by nncli") as caught:
-        open_output(str(target))
+        open_output(str(target), kind="x")
     assert "--overwrite" in caught.value.hint
     assert target.read_bytes() == old
-    with open_output(str(target), overwrite=True) as output:
+    with open_output(str(target), overwrite=True, kind="x") as output:
         output.write(b"new")
     assert target.read_bytes() == b"new"
     assert names(tmp_path) == ["a"]
+
+
+def test_an_artifact_of_another_kind_is_not_replaced_by_mistake(tmp_path):
+    target = tmp_path / "a.safetensors"
+    write_tensors(str(target), {"x": np.zeros(2)}, Entry("checkpoint"))
+    old = target.read_bytes()
+    with pytest.raises(ArtifactError, match="exists and holds checkpoint, not activations"):
+        write_tensors(str(target), {"x": np.ones(2)}, Entry("activations"))
+    assert target.read_bytes() == old
+    write_tensors(str(target), {"x": np.ones(2)}, Entry("activations"), overwrite=True)
+    write_tensors(str(target), {"x": np.zeros(2)}, Entry("activations"))
 
 
 def test_a_text_table_cannot_say_who_wrote_it_and_so_is_kept(tmp_path):
@@ -198,21 +210,21 @@ def test_a_text_table_cannot_say_who_wrote_it_and_so_is_kept(tmp_path):
 def test_what_cannot_be_an_output_is_refused_before_any_work(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(ArtifactError, match="is a folder"):
-        open_output(str(tmp_path))
+        open_output(str(tmp_path), kind="x")
     with pytest.raises(ArtifactError, match="cannot write") as caught:
-        open_output(str(tmp_path / "no" / "a"))
+        open_output(str(tmp_path / "no" / "a"), kind="x")
     assert caught.value.hint == f"make the folder first: `mkdir -p {tmp_path / 'no'}`"
     for name in ("file/a", "x" * 300):
         with pytest.raises(ArtifactError, match="cannot write"):
-            open_output(str(tmp_path / name))
+            open_output(str(tmp_path / name), kind="x")
     with pytest.raises(ArtifactError, match="cannot write"):
-        open_output("/proc/nobody-may-write-here")
+        open_output("/proc/nobody-may-write-here", kind="x")
     assert names(tmp_path) == ["file"]
 
 
 def test_the_longest_file_name_there_can_be_is_written(tmp_path):
     target = tmp_path / ("é" * 127)
-    with open_output(str(target)) as output:
+    with open_output(str(target), kind="x") as output:
         output.write(b"x")
     assert target.read_bytes() == b"x"
 

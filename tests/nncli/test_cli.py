@@ -61,7 +61,7 @@ def fail(how):
 @options.output
 def flood(output):
     """Write for ever."""
-    with open_output(output) as file:
+    with open_output(output, kind="x") as file:
         while True:
             file.write(b"line\\n" * 1000)
 
@@ -70,7 +70,7 @@ def flood(output):
 @options.output
 def wait(output):
     """Hold an output open."""
-    with open_output(output) as file:
+    with open_output(output, kind="x") as file:
         file.write(b"x")
         print("waiting", file=sys.stderr, flush=True)
         time.sleep(60)
