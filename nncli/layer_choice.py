@@ -24,8 +24,8 @@ def choose_layers(
     Args:
         network: The network.
         layers: Its layers, from `trace`.
-        globs: Shell patterns over the names of layers, or of modules (all calls of them); none
-            means `default_layers`.
+        globs: Patterns (`nncli.layer_names.matches`) over the names of layers, or of modules (all
+            calls of them); none means `default_layers`.
         source: What the network is called, for errors.
 
     Returns:
