@@ -53,13 +53,19 @@ def command(
     Examples:
       nncli show checkpoint.safetensors
       nncli compare a.safetensors b.safetensors | nncli show -
-      nncli show model.pt --stats --layer '*.weight'
+      nncli show model.pt --stats --layer '**.weight'
       nncli show grid.parquet -f json
     """
+    from nncli.errors import UsageError
     from nncli.formats.describe import describe
     from nncli.formats.sources import open_source
 
     with open_source(artifact) as source:
+        if digest and source.folder is not None:
+            raise UsageError(
+                f"`{artifact}` is a folder, and a folder has no digest",
+                hint="name a file inside it",
+            )
         said = source.digest if digest else None
         found = _selected(describe(source, rows=rows), layers)
         numbers = _statistics(source, found, everything or form == "json") if stats else None

@@ -67,6 +67,7 @@ def open_any_tensors(source: str | Source) -> TensorFile:
             return TorchFile(opened)
         if opened.format not in FORMATS:
             raise opened.expected(READABLE)
+        opened.file.seek(0)
         return open_tensors(opened)
     except BaseException:
         opened.close()

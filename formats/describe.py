@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncli.errors import ArtifactError
 from nncli.formats.entry import KEY, Entry
-from nncli.formats.sources import DESCRIPTIONS, UNPACKING, Source
+from nncli.formats.sources import DESCRIPTIONS, MAGIC, UNPACKING, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -200,7 +200,13 @@ def _describe_zip(source: Source) -> Description:
 
 def _describe_text(source: Source) -> Description:
     source.file.seek(0)
-    lines = source.file.read(2000).decode("utf-8", "replace").splitlines()
+    start = source.file.read(2000)
+    if any(magic.startswith(start) for magic in MAGIC):
+        raise ArtifactError(
+            f"`{source.name}` is cut short after {len(start)} bytes",
+            hint="did the command or the copy that made it fail?",
+        )
+    lines = start.decode("utf-8", "replace").splitlines()
     return Description(
         source.name,
         "text",

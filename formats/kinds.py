@@ -30,6 +30,7 @@ def kind_of(source: Source) -> str:
     if source.folder is not None:
         return _kind_of_folder(source.folder, source.name)
     found = describe(source, rows=0)
+    source.file.seek(0)
     if found.kind is not None:
         return found.kind
     if source.format in TABLES:
