@@ -52,7 +52,8 @@ def build(spec: str | Spec, *, seed: int | None = None) -> nn.Module:
     size = sum(parameter.numel() for parameter in module.parameters())
     if size > MOST_PARAMETERS:
         raise UsageError(f"`{spec}` would have {size:,} parameters", hint="check the widths")
-    module.to_empty(device="cpu")
+    # `to_empty` does the same and imports half a second of symbolic shapes for it
+    module._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
     generator = torch.Generator().manual_seed(seed or 0)
     initialise(module, parsed.init, gain=parsed.gain, generator=generator)
     return module
