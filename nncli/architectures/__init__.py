@@ -53,7 +53,7 @@ def build(spec: str | Spec, *, seed: int | None = None) -> nn.Module:
     if size > MOST_PARAMETERS:
         raise UsageError(f"`{spec}` would have {size:,} parameters", hint="check the widths")
     # `to_empty` does the same and imports half a second of symbolic shapes for it
-    module._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
+    module._apply(lambda one: torch.empty(one.shape, dtype=one.dtype))  # type: ignore[no-untyped-call]
     generator = torch.Generator().manual_seed(seed or 0)
     initialise(module, parsed.init, gain=parsed.gain, generator=generator)
     return module
