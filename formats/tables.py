@@ -111,8 +111,8 @@ def _refuse_repeats(names: list[str], *, source: str) -> None:
 def _read_parquet(source: Source) -> pa.Table:
     import pyarrow.parquet as pq
 
-    # through a buffer of its own: pyarrow would close the file it is given
-    return pq.read_table(pa.PythonFile(source.file, mode="r"))
+    # `read_table` would import all of pyarrow.dataset, and close the file it is given
+    return pq.ParquetFile(pa.PythonFile(source.file, mode="r")).read()
 
 
 def _read_arrow_file(source: Source) -> pa.Table:
