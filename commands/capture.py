@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from nncli.formats.datasets import Dataset
     from nncli.formats.tensors import Array
     from nncli.forward import Batch, Inputs
-    from nncli.tracing import Layer
 
 REDUCTIONS = ["none", "flatten", "mean", "last", "cls", "positions"]
 # types of torch and of safetensors; the writer rounds float32 to bfloat16
@@ -35,6 +34,7 @@ class Wanted(NamedTuple):
     reduce: str
     dtype: str
     batch_size: int | None
+    limit: int | None = None
 
 
 @click.command("capture", cls=options.Command)
@@ -108,7 +108,7 @@ def command(
             "`--format` is for `--list-layers`; activations are written as safetensors",
             hint="leave it out",
         )
-    keep = Wanted(**wanted)
+    keep = Wanted(limit=limit, **wanted)
     members = expand([checkpoint])
     if list_layers:
         model = resolve(members[0], arch, device)
@@ -156,31 +156,42 @@ def _list(
 
     from nncli.feeding import device_of, zeros
     from nncli.formats.datasets import load
-    from nncli.formats.tables import create_table, from_rows
+    from nncli.formats.tables import from_rows, write_table
     from nncli.forward import take
     from nncli.layer_choice import choose_layers
     from nncli.tracing import trace
 
     texts = [(name, pa.string()) for name in ("layer", "module", "shape", "layout")]
     schema = pa.schema([*texts, ("parameters", pa.int64()), ("chosen", pa.bool_())])
+    _demand_inputs(model, keep.at)
+    example = take(zeros(model, lambda: load(data, limit=2)), 0, 2, device_of(model))
+    layers = trace(model.module, example, at=keep.at)
+    chosen = choose_layers(model.module, layers, keep.layers, source=model.name)
+    rows = [
+        {
+            "layer": one.name,
+            "module": one.kind,
+            "shape": "x".join(map(str, one.shape)) or "1",
+            "layout": one.layout,
+            "parameters": one.parameters,
+            "chosen": one in chosen,
+        }
+        for one in layers
+        if one.axis is not None
+    ]
     entry = options.entry("table", inputs=[model])
-    with create_table(output, schema, entry, format=form, overwrite=overwrite) as table:
-        example = take(zeros(model, lambda: load(data, limit=2)), 0, 2, device_of(model))
-        layers = trace(model.module, example, at=keep.at)
-        chosen = choose_layers(model.module, layers, keep.layers, source=model.name)
-        rows = [
-            {
-                "layer": one.name,
-                "module": one.kind,
-                "shape": "x".join(map(str, one.shape)) or "1",
-                "layout": one.layout,
-                "parameters": one.parameters,
-                "chosen": one in chosen,
-            }
-            for one in layers
-            if one.axis is not None
-        ]
-        table.write(from_rows(rows, schema))
+    write_table(output, from_rows(rows, schema), entry, format=form, overwrite=overwrite)
+
+
+def _demand_inputs(model: "Model", at: str) -> None:
+    """Refuse the inputs of layers that are only places in a graph, and have none."""
+    from nncli.errors import UsageError
+
+    if at == "input" and model.kind in ("onnx", "torch-export"):
+        raise UsageError(
+            f"the layers of `{model.name}` are places in a graph and have no input of their own",
+            hint="take the output of the layer before",
+        )
 
 
 def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwrite: bool) -> None:
@@ -189,25 +200,37 @@ def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwri
 
     import torch
 
-    from nncli.capturing import activations, demand_finite
+    from nncli.capturing import activations, demand_finite, layer_facts, shape_of
     from nncli.feeding import automatic_batch_size, device_of, inputs_of
+    from nncli.formats.safetensors_header import TensorSpec
     from nncli.formats.tensors import create_tensors, spec_of
     from nncli.forward import batches, take
     from nncli.layer_choice import choose_layers, demand_reducible
+    from nncli.origins import data_facts, model_facts
     from nncli.tracing import trace
 
+    _demand_inputs(model, keep.at)
     inputs, network, device = inputs_of(model, data), model.module, device_of(model)
     there = trace(network, take(inputs, 0, 2, device), at=keep.at)
     layers = choose_layers(network, there, keep.layers, source=model.name)
     demand_reducible(layers, keep.reduce, inputs.tokens, source=model.name)
     reserved = _reserved(data, inputs, keep.reduce)
-    specs, facts = _layout(layers, inputs, keep)
-    specs |= {name: spec_of(values) for name, values in reserved.items()}
+    number, kind = DTYPES[keep.dtype]
+    specs = {name: spec_of(values) for name, values in reserved.items()}
+    specs |= {one.name: TensorSpec(kind, shape_of(one, inputs, keep.reduce)) for one in layers}
     entry = options.entry(
-        "activations", inputs=[model, data], n=len(data), layers=facts, **_origins(model, data)
+        "activations",
+        inputs=[model, data],
+        n=len(data),
+        layers={
+            one.name: layer_facts(one, inputs, order=order, how=keep.reduce, at=keep.at)
+            for order, one in enumerate(layers)
+        },
+        model=model_facts(model),
+        data=data_facts(data, keep.limit),
     )
+    dtype = getattr(torch, number)
     size = keep.batch_size or automatic_batch_size(there, device)
-    number = getattr(torch, DTYPES[keep.dtype][0])
     with (
         create_tensors(target, specs, entry, overwrite=overwrite) as writer,
         ThreadPoolExecutor(1) as background,
@@ -218,7 +241,7 @@ def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwri
         total, waiting = -(-len(inputs) // size), Future[None]()
         waiting.set_result(None)
         for batch in options.progress(parts, label=model.name, total=total, unit="batch"):
-            caught = activations(network, layers, batch, how=keep.reduce, at=keep.at, dtype=number)
+            caught = activations(network, layers, batch, how=keep.reduce, at=keep.at, dtype=dtype)
 
             def store(caught: "dict[str, Tensor]" = caught, batch: "Batch" = batch) -> None:
                 names = {"network": model.name, "data": data.name}
@@ -231,30 +254,6 @@ def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwri
         waiting.result()
 
 
-def _layout(
-    layers: "Sequence[Layer]", inputs: "Inputs", keep: Wanted
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The tensors of the file, and what its entry says of them."""
-    from nncli.capturing import shape_of
-    from nncli.formats.safetensors_header import TensorSpec
-    from nncli.reductions import masked
-
-    kind, tokens = DTYPES[keep.dtype][1], keep.reduce == "positions" and inputs.tokens
-    specs = {one.name: TensorSpec(kind, shape_of(one, inputs, keep.reduce)) for one in layers}
-    facts = {
-        one.name: {
-            "at": keep.at,
-            "masked": masked(one.shape, one.layout, tokens or None),
-            "module": one.kind,
-            "order": order,
-            "reduce": keep.reduce,
-            "shape": list(one.shape),
-        }
-        for order, one in enumerate(layers)
-    }
-    return specs, facts
-
-
 def _reserved(data: "Dataset", inputs: "Inputs", reduce: str) -> "dict[str, Array]":
     """What is known of the examples; the mask where it is needed to read the positions."""
     from nncli.formats.activations import encode_text
@@ -265,23 +264,3 @@ def _reserved(data: "Dataset", inputs: "Inputs", reduce: str) -> "dict[str, Arra
     if inputs.mask is not None and reduce in ("none", "flatten", "positions"):
         found["@mask"] = inputs.mask
     return found
-
-
-def _origins(model: "Model", data: "Dataset") -> dict[str, Any]:
-    """Which model and which rows, as the entry says them."""
-    limit = click.get_current_context().params["limit"]
-    return {
-        "model": {
-            "name": options.portable(model.name),
-            "digest": model.digest,
-            "arch": model.arch and options.portable(model.arch),
-            "factors": model.factors,
-        },
-        "data": {
-            "name": options.portable(data.name),
-            "digest": data.digest,
-            "source": data.source_digest,
-            "split": data.split,
-            "limit": limit,
-        },
-    }

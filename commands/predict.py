@@ -10,9 +10,9 @@ from nncli import options
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from nncli.feeding import Origin
     from nncli.formats.datasets import Dataset
     from nncli.formats.prediction_columns import Frame, Member
+    from nncli.origins import Origin
     from nncli.perturbing import Change
     from nncli.predicting import Answers
 
@@ -108,9 +108,9 @@ def command(
       nncli predict checkpoint.safetensors --corruption blur --severity 1 --severity 5 -f csv
     """
     from nncli.checkpoints import expand
-    from nncli.feeding import survey
     from nncli.formats.datasets import load
     from nncli.formats.prediction_writers import create_predictions, demand_target
+    from nncli.origins import data_facts, model_facts, survey
 
     options.demand_one_stdin(*checkpoints, data)
     changes = _changes(**perturbation)
@@ -124,7 +124,9 @@ def command(
         "predictions",
         inputs=[*origins, examples],
         seed=seed if perturbation["corruptions"] else None,
-        **_told(origins, examples),
+        models=[model_facts(one) for one in origins],
+        data=data_facts(examples, limit),
+        class_names=examples.class_names,
     )
     with create_predictions(
         output, frame, answering, entry, format=table_format, overwrite=overwrite
@@ -247,24 +249,3 @@ def _demand_width(member: "Member", answers: "Answers", frame: "Frame", first: "
             f"{frame.width or 1}",
             hint="predictions of one file have the same classes: run it for each kind",
         )
-
-
-def _told(origins: "Sequence[Origin]", examples: "Dataset") -> dict[str, Any]:
-    """Which models and which rows, as the entry says them."""
-    limit = click.get_current_context().params["limit"]
-    models = [
-        {
-            "name": options.portable(one.name),
-            "digest": one.digest,
-            "arch": one.arch and options.portable(one.arch),
-        }
-        for one in origins
-    ]
-    data = {
-        "name": options.portable(examples.name),
-        "digest": examples.digest,
-        "source": examples.source_digest,
-        "split": examples.split,
-        "limit": limit,
-    }
-    return {"models": models, "data": data, "class_names": examples.class_names}

@@ -1,6 +1,7 @@
 """What the layers of a network put out, or take in, caught by hooks in one forward pass."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -95,6 +96,30 @@ def shape_of(layer: Layer, inputs: Inputs, how: str) -> tuple[int, ...]:
     if inputs.mask is not None and masked(layer.shape, layer.layout, inputs.tokens):
         return (int(inputs.mask.sum()), *rest)
     return (len(inputs) * positions_of(layer.shape, layer.layout), *rest)
+
+
+def layer_facts(layer: Layer, inputs: Inputs, *, order: int, how: str, at: str) -> dict[str, Any]:
+    """What the entry of an artifact says of a layer.
+
+    Args:
+        layer: The layer.
+        inputs: All examples.
+        order: Its place among the layers of the file.
+        how: The reduction.
+        at: `output` or `input`.
+
+    Returns:
+        JSON values; `masked` if there is a row for each real token.
+    """
+    tokens = inputs.tokens if how == "positions" else None
+    return {
+        "at": at,
+        "masked": masked(layer.shape, layer.layout, tokens),
+        "module": layer.kind,
+        "order": order,
+        "reduce": how,
+        "shape": list(layer.shape),
+    }
 
 
 def demand_finite(

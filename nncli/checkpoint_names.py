@@ -1,7 +1,7 @@
 """Short names for checkpoints, to tell them apart in files and tables."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 
@@ -12,15 +12,11 @@ def short_names(paths: Sequence[str]) -> list[str]:
         paths: The checkpoints as given.
 
     Returns:
-        For each the stem of its file; where several share one, its path without the suffix, and
-        where the same path is given again, with `-2`, `-3`, ... behind.
+        For each the stem of its file; where several share one, its path without the suffix; where
+        that is the same too, its path; and if that is given again, `-2`, `-3`, ... behind.
     """
-    stems = [Path(path).stem or "-" for path in paths]
-    shared = Counter(stems)
-    names = [
-        stem if shared[stem] == 1 else _without_suffix(path)
-        for stem, path in zip(stems, paths, strict=True)
-    ]
+    names = _where_shared([Path(path).stem or "-" for path in paths], paths, _without_suffix)
+    names = _where_shared(names, paths, _relative)
     seen: Counter[str] = Counter()
     found = []
     for name in names:
@@ -29,6 +25,19 @@ def short_names(paths: Sequence[str]) -> list[str]:
     return found
 
 
+def _where_shared(
+    names: Sequence[str], paths: Sequence[str], longer: Callable[[str], str]
+) -> list[str]:
+    """Take a longer name for those that share theirs."""
+    shared = Counter(names)
+    return [
+        name if shared[name] == 1 else longer(path) for name, path in zip(names, paths, strict=True)
+    ]
+
+
+def _relative(path: str) -> str:
+    return "/".join(part for part in Path(path).parts if part != Path(path).anchor) or "-"
+
+
 def _without_suffix(path: str) -> str:
-    plain = Path(path)
-    return "/".join(part for part in plain.with_suffix("").parts if part != plain.anchor) or "-"
+    return _relative(str(Path(path).with_suffix(""))) if Path(path).name else path

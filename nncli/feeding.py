@@ -1,7 +1,6 @@
-"""Giving examples to models: which inputs they take, how many at a time, model by model."""
+"""Giving examples to a model: which inputs it takes, how many at a time."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from nncli.architectures import is_user_code, parse
-from nncli.checkpoints import Member, Model, resolve
+from nncli.checkpoints import Model
 from nncli.errors import MismatchError
 from nncli.forward import Inputs, demand_tokens, takes_tokens
 from nncli.tracing import Layer
@@ -21,7 +20,6 @@ TOKENS = 8  # tokens of the example that stands for texts of any length
 MOST_ROWS = 256
 CPU_BUDGET = 1 << 25
 ACCELERATOR_BUDGET = 1 << 30
-KEPT_NUMBERS = 1 << 26  # of all models that stay in memory
 ALIVE = 4  # activations of a forward pass that exist at one time: in, out, and scratch
 
 
@@ -122,61 +120,3 @@ def device_of(model: Model) -> torch.device:
     """Where the weights of a model are."""
     found = next(model.module.parameters(), None)
     return torch.device("cpu") if found is None else found.device
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a model comes from, without its weights.
-
-    Attributes:
-        name: The checkpoint as given.
-        digest: SHA-256 of the checkpoint.
-        arch: The architecture spec, `None` for checkpoints that bring their network.
-        entry: What the checkpoint says of itself, `None` for a foreign one.
-        factors: What tells it from the other members of its series.
-        load: Gives the model.
-    """
-
-    name: str
-    digest: str
-    arch: str | None
-    entry: Any
-    factors: dict[str, Any]
-    load: Callable[[], Model]
-
-
-def survey(members: Iterable[Member], arch: str | None, device: str) -> list[Origin]:
-    """Load every checkpoint once, so that a bad one is found before the work begins.
-
-    Small models stay in memory, and so does what can be read only once; others are loaded again
-    when their turn comes, so that memory does not grow with their number.
-
-    Args:
-        members: The checkpoints.
-        arch: The architecture, for those that do not say theirs.
-        device: Where the networks go.
-
-    Returns:
-        The origins, in the same order.
-
-    Raises:
-        NncliError: As `nncli.checkpoints.resolve` raises it.
-    """
-    origins, held = [], 0
-    for member in members:
-        model = resolve(member, arch, device)
-        held += sum(one.numel() for one in model.module.parameters())
-        regular = Path(member.name).is_file() or Path(member.name).is_dir()
-        load = _again(member, arch, device) if held > KEPT_NUMBERS and regular else _kept(model)
-        origins.append(
-            Origin(model.name, model.digest, model.arch, model.entry, model.factors, load)
-        )
-    return origins
-
-
-def _again(member: Member, arch: str | None, device: str) -> Callable[[], Model]:
-    return lambda: resolve(member, arch, device)
-
-
-def _kept(model: Model) -> Callable[[], Model]:
-    return lambda: model

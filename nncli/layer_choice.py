@@ -12,7 +12,16 @@ from nncli.tracing import Layer
 
 MOST = 64
 # they put out what they are given, in another shape at most
-PASSING = ("Identity", "Dropout", "Dropout1d", "Dropout2d", "Flatten", "Unflatten")
+PASSING = (
+    "identity",
+    "dropout",
+    "dropout1d",
+    "dropout2d",
+    "flatten",
+    "unflatten",
+    "reshape",
+    "cast",
+)
 LISTS = (nn.ModuleList, nn.ModuleDict)
 
 
@@ -92,7 +101,7 @@ def default_layers(network: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
     called = {one.module for one in layers if one.module}
     units = set(_units(network, "", called))
     usable = [one for one in layers if one.axis is not None]
-    chosen = [one for one in usable if one.module in units and one.kind not in PASSING]
+    chosen = [one for one in usable if one.module in units and not _passes(one)]
     if not chosen:
         return [one for one in usable if not one.module] or usable[-1:]
     if len(chosen) <= MOST:
@@ -104,6 +113,12 @@ def default_layers(network: nn.Module, layers: Sequence[Layer]) -> list[Layer]:
         stacklevel=2,
     )
     return [chosen[round(place * (len(chosen) - 1) / (MOST - 1))] for place in range(MOST)]
+
+
+def _passes(layer: Layer) -> bool:
+    """Whether a layer passes on what it is given; places in a graph go by their names."""
+    names = {layer.kind.lower(), layer.module.rpartition(".")[2].lower()}
+    return layer.parameters == 0 and not names.isdisjoint(PASSING)
 
 
 def _units(module: nn.Module, path: str, called: set[str]) -> Iterator[str]:

@@ -418,3 +418,17 @@ def test_texts_go_through_the_tokenizer_of_the_folder(bert, here):
     ids = torch.tensor([[2, 5, 6, 7, 3]])  # [CLS] a cat sat [SEP], without any padding
     expected = network(ids).last_hidden_state.mean(dim=1).detach().numpy()
     assert np.allclose(found["encoder.layer.1"][:1], expected, atol=1e-5)
+
+
+def test_an_exported_program_has_the_layers_its_graph_names(mlp):
+    batch = torch.export.Dim("rows")
+    example = torch.zeros(2, 4)
+    program = torch.export.export(mlp, (example,), dynamic_shapes=({0: batch},))
+    torch.export.save(program, "net.pt2")
+    nncli("net.pt2", "--data", "x.npz", "-o", "a.safetensors")
+    nncli("net.safetensors", "--data", "x.npz", "-o", "b.safetensors")
+    one, two = load_file("a.safetensors"), load_file("b.safetensors")
+    assert set(one) == set(two)
+    assert all(np.allclose(one[name], two[name], atol=1e-6) for name in two)
+    done = nncli("net.pt2", "--data", "x.npz", "--at", "input", code=2)
+    assert "have no input of their own" in done.stderr

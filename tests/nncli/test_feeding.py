@@ -96,4 +96,6 @@ def test_short_names_are_stems_where_these_tell_files_apart():
     assert short_names(["runs/a.safetensors", "b.pt"]) == ["a", "b"]
     assert short_names(["x/a.pt", "y/a.pt", "b.pt"]) == ["x/a", "y/a", "b"]
     assert short_names(["/x/a.pt", "y/a.pt"]) == ["x/a", "y/a"]
-    assert short_names(["a.pt", "a.pt", "-"]) == ["a", "a-2", "-"]
+    assert short_names(["a.pt", "a.onnx"]) == ["a.pt", "a.onnx"]
+    assert short_names(["a.pt", "a.pt", "-"]) == ["a.pt", "a.pt-2", "-"]
+    assert short_names(["hf/bert/", "."]) == ["bert", "-"]
