@@ -226,8 +226,8 @@ def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwri
             one.name: layer_facts(one, inputs, order=order, how=keep.reduce, at=keep.at)
             for order, one in enumerate(layers)
         },
-        model=model_facts(model),
-        data=data_facts(data, keep.limit),
+        model=model_facts(model, options.portable),
+        data=data_facts(data, keep.limit, options.portable),
     )
     dtype = getattr(torch, number)
     size = keep.batch_size or automatic_batch_size(there, device)

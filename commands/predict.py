@@ -124,8 +124,8 @@ def command(
         "predictions",
         inputs=[*origins, examples],
         seed=seed if perturbation["corruptions"] else None,
-        models=[model_facts(one) for one in origins],
-        data=data_facts(examples, limit),
+        models=[model_facts(one, options.portable) for one in origins],
+        data=data_facts(examples, limit, options.portable),
         class_names=examples.class_names,
     )
     with create_predictions(

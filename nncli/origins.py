@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nncli.checkpoints import Member, Model, resolve
-from nncli.options import portable
 
 KEPT_NUMBERS = 1 << 26  # of all models that stay in memory
 
@@ -31,12 +30,13 @@ class Examples(Protocol):
         """Digest of the whole source, where example ids are places in it."""
 
 
-def data_facts(data: Examples, limit: int | None) -> dict[str, Any]:
+def data_facts(data: Examples, limit: int | None, portable: Callable[[str], str]) -> dict[str, Any]:
     """Which rows an artifact was made from.
 
     Args:
         data: The dataset.
         limit: The `--limit` it was loaded with.
+        portable: Makes a name one that artifacts may record.
 
     Returns:
         A fact for the entry.
@@ -50,11 +50,12 @@ def data_facts(data: Examples, limit: int | None) -> dict[str, Any]:
     }
 
 
-def model_facts(model: "Model | Origin") -> dict[str, Any]:
+def model_facts(model: "Model | Origin", portable: Callable[[str], str]) -> dict[str, Any]:
     """Which model an artifact was made from.
 
     Args:
         model: The model.
+        portable: Makes a name one that artifacts may record.
 
     Returns:
         A fact for the entry.
