@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nncli.formats.describe import Description, Member
 from nncli.formats.tensor_groups import TensorGroup, grouped, one_by_one
 from nncli.formats.text_parts import (
+    DIGEST,
     DIGEST_LETTERS,
     LONGEST_TEXT,
     marked,
@@ -57,7 +58,8 @@ def tensor_parts(
     numbers, size = sum(one.numbers for one in lines), sum(one.bytes for one in lines)
     data = found.format in ("npz", "npy") or found.kind not in (None, "checkpoint")
     word = "numbers" if data else "parameters"
-    total = f"{len(lines):,} tensors, {numbers:,} {word}, {size_text(size)}"
+    tensors = "1 tensor" if len(lines) == 1 else f"{len(lines):,} tensors"
+    total = f"{tensors}, {numbers:,} {word}, {size_text(size)}"
     ends = [marked(f"and {rest:,} more; `--all` lists them", "yellow")] if rest else []
     return [plain(""), drawing, *ends, plain(total)]
 
@@ -165,12 +167,23 @@ def _safe(head: "pa.Table") -> "pa.Table":
 
     columns, names = [], []
     for name, column in zip(head.column_names, head.columns, strict=True):
-        kind = column.type
-        number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        cells = column if number else [_cell(one) for one in column.to_pylist()]
-        columns.append(cells)
+        columns.append(column if _is_safe(column) else [_cell(one) for one in column.to_pylist()])
         names.append(printable(name))
     return pa.table(columns, names=names)
+
+
+def _is_safe(column: "pa.ChunkedArray") -> bool:
+    """Whether a column can be shown as it is: numbers, or short printable text.
+
+    The others are made anew from Python, for which pyarrow imports pandas where it is installed.
+    """
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return True
+    cells = column.to_pylist() if pa.types.is_string(kind) else [b""]
+    return all(one is None or _cell(one) == one for one in cells)
 
 
 def _cell(value: object) -> str | None:
@@ -184,8 +197,8 @@ def _cell(value: object) -> str | None:
         )
     text = shown(value) if not isinstance(value, list) else shown([_leaf(one) for one in value])
     text = printable(text)
-    if text.startswith("sha256:"):
-        return text[: len("sha256:") + DIGEST_LETTERS]
+    if text.startswith(DIGEST):
+        return text[: len(DIGEST) + DIGEST_LETTERS]
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
 
 

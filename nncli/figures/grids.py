@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -82,12 +82,13 @@ def heatmaps(
         raise ArtifactError(f"`{source}` has no rows")
     names = data[METRIC].to_pylist() if METRIC in data.column_names else [VALUE] * data.num_rows
     wanted = _wanted(list(dict.fromkeys(map(str, names))), metrics, source)
-    chosen = np.array([str(name) for name in names])
     meant = {str(one.get("metric")): one for one in said}
-    panels = tuple(
-        _grid(data.filter(pa.array(chosen == metric)), pair, metric, source, meant.get(metric))
-        for metric in wanted
-    )
+    notes = data[NOTE].to_pylist() if NOTE in data.column_names else [None] * data.num_rows
+    one, other = (data[name].to_pylist() for name in pair)
+    cells: dict[str, list[Cell]] = {metric: [] for metric in wanted}
+    for name, *cell in zip(names, one, other, data[VALUE].to_pylist(), notes, strict=True):
+        cells.get(str(name), []).append(Cell(*cell))
+    panels = tuple(_grid(cells[metric], metric, source, meant.get(metric)) for metric in wanted)
     stem = pair[0].removesuffix(SIDES[0])
     labels = tuple(
         f"{stem}s of {side}" if side else f"{stem} {end[1]}"
@@ -106,23 +107,27 @@ def _wanted(there: list[str], metrics: Sequence[str], source: str) -> list[str]:
     return [one for one in there if not metrics or one in metrics]
 
 
+class Cell(NamedTuple):
+    """One row of a table of pairs."""
+
+    row: object
+    column: object
+    value: float | None
+    note: object
+
+
 def _grid(
-    data: pa.Table,
-    pair: tuple[str, str],
-    metric: str,
-    source: str,
-    meaning: Mapping[str, Any] | None,
+    cells: Sequence[Cell], metric: str, source: str, meaning: Mapping[str, Any] | None
 ) -> Grid:
-    one, other = ([str(name) for name in data[side].to_pylist()] for side in pair)
-    rows, columns = (list(dict.fromkeys(names)) for names in (one, other))
+    rows = list(dict.fromkeys(str(cell.row) for cell in cells))
+    columns = list(dict.fromkeys(str(cell.column) for cell in cells))
     place = {name: index for index, name in enumerate(rows)}
     across = {name: index for index, name in enumerate(columns)}
     numbers: F64 = np.full((len(rows), len(columns)), np.nan)
-    said = data[NOTE].to_pylist() if NOTE in data.column_names else [None] * data.num_rows
     notes: dict[tuple[int, int], str] = {}
     seen: set[tuple[int, int]] = set()
-    for left, right, value, note in zip(one, other, data[VALUE].to_pylist(), said, strict=True):
-        at = place[left], across[right]
+    for left, right, value, note in cells:
+        at = place[str(left)], across[str(right)]
         if at in seen:
             raise ArtifactError(
                 f"`{source}` has two values of {metric} for `{left}` and `{right}`",

@@ -78,7 +78,7 @@ def new_figure(
     heads = _wrapped(title, width / TITLE_LETTER)
     lines = _wrapped(caption, width / CAPTION_LETTER)
     top = 0.16 + 0.2 * len(heads)
-    bottom = 0.16 * len(lines) + (0.06 if lines else 0.0)
+    bottom = 0.16 * len(lines) + (0.14 if lines else 0.0)
     whole = height + below + top + bottom
     figure = Figure(figsize=(width, whole), layout="constrained")
     rect = (0.0, (bottom + below) / whole, 1 - right / width, height / whole)

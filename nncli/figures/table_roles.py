@@ -111,7 +111,7 @@ def is_number(data: pa.Table, name: str) -> bool:
 
 
 def _distinct(data: pa.Table, name: str) -> int:
-    return len(pa.array(data[name].unique()).drop_null())
+    return len(data[name].unique().drop_null())
 
 
 def _is_key(data: pa.Table, name: str) -> bool:
