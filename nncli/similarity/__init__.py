@@ -4,7 +4,7 @@ The measures take two arrays, examples in rows: `linear_cka(x, y)`. Grids of lay
 from files, go through `compare`, which does the work of a layer once.
 """
 
-from nncli.similarity.cca import pwcca, svcca
+from nncli.similarity.cca import cca, cca_r2, pwcca, svcca
 from nncli.similarity.cka import linear_cka
 from nncli.similarity.grid import Comparison, all_pairs, compare, same_named
 from nncli.similarity.layers import Layer, layer_of
@@ -23,6 +23,8 @@ __all__ = [
     "Score",
     "Settings",
     "all_pairs",
+    "cca",
+    "cca_r2",
     "compare",
     "layer_of",
     "linear_cka",

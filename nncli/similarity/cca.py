@@ -1,14 +1,13 @@
-"""Measures built on canonical correlations: SVCCA and projection-weighted CCA."""
+"""Measures built on canonical correlations: mean and mean-square CCA, SVCCA and PWCCA."""
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.errors import NncliWarning
+from nncli.similarity.canonical import full_basis, over_bases
 from nncli.similarity.centring import Centred
-from nncli.similarity.cross import Pair, over_cross_products
+from nncli.similarity.cross import Pair
 from nncli.similarity.decompositions import singular_triplets, singular_values
 from nncli.similarity.factors import Basis
 from nncli.similarity.scores import Score, Settings, single
@@ -17,7 +16,62 @@ from nncli.similarity.work import Work
 
 F64 = NDArray[np.float64]
 EXACT_WORK = 10**10  # operations up to which float64 is no matter
-Correlate = Callable[[Pair, F64], tuple[float, dict[str, float]]]
+
+
+def cca(x: F64, y: F64) -> float:
+    """The mean canonical correlation, in [0, 1].
+
+    The mean of the min(r1, r2) singular values of Qx'Qy, with Qx (n x r1) and Qy (n x r2)
+    orthonormal bases of the centred columns; a rank counts the singular values above 1e-10 of the
+    largest. It does not change with an invertible linear map of either side. Where n - 1 is no
+    more than a rank it is 1 whatever the data.
+
+    Args:
+        x: Shape (n, d1), rows are examples.
+        y: Shape (n, d2), the same examples in the same order.
+
+    Returns:
+        The similarity.
+
+    Raises:
+        ArtifactError: Fewer than two rows, or a value that is not finite.
+        MismatchError: Different numbers of rows.
+        NoAnswerError: One of the two is constant.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.random.default_rng(0).normal(size=(50, 3))
+        >>> round(cca(x, x @ np.array([[1.0, 2, 0], [0, 1, 3], [0, 0, 1]])), 12)
+        1.0
+
+    References:
+        Hotelling (1936), Relations between two sets of variates; Raghu et al. (2017) for the mean.
+    """
+    return single(cca_grid, x, y)
+
+
+def cca_r2(x: F64, y: F64) -> float:
+    """The mean squared canonical correlation, in [0, 1]; Yanai's generalized coefficient.
+
+    As `cca`, with the squares of the singular values: `|Qx'Qy|_F² / min(r1, r2)`.
+
+    Args:
+        x: Shape (n, d1), rows are examples.
+        y: Shape (n, d2), the same examples in the same order.
+
+    Returns:
+        The similarity.
+
+    Raises:
+        ArtifactError: Fewer than two rows, or a value that is not finite.
+        MismatchError: Different numbers of rows.
+        NoAnswerError: One of the two is constant.
+
+    References:
+        Yanai (1974), Unification of various techniques of multivariate analysis by means of
+        generalized coefficient of determination; Kornblith et al. (2019).
+    """
+    return single(cca_r2_grid, x, y)
 
 
 def svcca(x: F64, y: F64, *, variance: float = 0.99) -> float:
@@ -105,6 +159,38 @@ def dimensions(values: F64, variance: float) -> int:
     return min(most, int(np.searchsorted(shares, variance)) + 1)
 
 
+def cca_grid(
+    a: Sequence[Centred],
+    b: Sequence[Centred],
+    pairs: Sequence[Pair],
+    settings: Settings,
+    work: Work,
+) -> dict[Pair, Score]:
+    """Mean canonical correlation of pairs of layers; `dims_a` and `dims_b` are the ranks."""
+
+    def mean(pair: Pair, product: F64) -> tuple[float, dict[str, float]]:
+        return float(np.minimum(singular_values(product), 1.0).mean()), {}
+
+    left, right = work.run(full_basis, a), work.run(full_basis, b)
+    return over_bases(mean, left, right, pairs, work, saturated={}, exact=True)
+
+
+def cca_r2_grid(
+    a: Sequence[Centred],
+    b: Sequence[Centred],
+    pairs: Sequence[Pair],
+    settings: Settings,
+    work: Work,
+) -> dict[Pair, Score]:
+    """Mean squared canonical correlation of pairs of layers, without their decomposition."""
+
+    def mean(pair: Pair, product: F64) -> tuple[float, dict[str, float]]:
+        return min(1.0, float(np.vdot(product, product)) / min(product.shape)), {}
+
+    left, right = work.run(full_basis, a), work.run(full_basis, b)
+    return over_bases(mean, left, right, pairs, work, saturated={}, exact=True)
+
+
 def svcca_grid(
     a: Sequence[Centred],
     b: Sequence[Centred],
@@ -124,7 +210,7 @@ def svcca_grid(
     left, right = work.run(basis, a), work.run(basis, b)
     operations = sum(2 * left[i].n * left[i].d * right[j].d for i, j in pairs)
     exact = operations <= EXACT_WORK  # the main directions are large: float32 errs by 1e-8
-    return _over_bases(correlate, left, right, pairs, work, saturated={}, exact=exact)
+    return over_bases(correlate, left, right, pairs, work, saturated={}, exact=exact)
 
 
 def pwcca_grid(
@@ -135,11 +221,7 @@ def pwcca_grid(
     work: Work,
 ) -> dict[Pair, Score]:
     """PWCCA of pairs of layers with weights from `a`; `reverse` has the weights from `b`."""
-
-    def basis(x: Centred) -> Basis:
-        return Basis(x, main_directions(x, rank))
-
-    left, right = work.run(basis, a), work.run(basis, b)
+    left, right = work.run(full_basis, a), work.run(full_basis, b)
 
     def correlate(pair: Pair, product: F64) -> tuple[float, dict[str, float]]:
         u, correlations, v = singular_triplets(product)
@@ -150,7 +232,7 @@ def pwcca_grid(
         )
         return value, {"reverse": reverse}
 
-    return _over_bases(correlate, left, right, pairs, work, saturated={"reverse": 1.0}, exact=True)
+    return over_bases(correlate, left, right, pairs, work, saturated={"reverse": 1.0}, exact=True)
 
 
 def _projection_weighted(vectors: F64, correlations: F64, coefficients: F64) -> float:
@@ -166,48 +248,3 @@ def _projection_weighted(vectors: F64, correlations: F64, coefficients: F64) -> 
     """
     weights = np.abs(vectors.T @ coefficients).sum(1)
     return float(weights @ correlations / weights.sum())
-
-
-def _over_bases(
-    correlate: Correlate,
-    left: Sequence[Basis],
-    right: Sequence[Basis],
-    pairs: Sequence[Pair],
-    work: Work,
-    *,
-    saturated: dict[str, float],
-    exact: bool,
-) -> dict[Pair, Score]:
-    """Score the pairs for which canonical correlations mean something; the others are 1."""
-
-    def sizes(pair: Pair) -> dict[str, float | int]:
-        return {"dims_a": left[pair[0]].d, "dims_b": right[pair[1]].d}
-
-    def score(pair: Pair, product: F64) -> Score:
-        value, extra = correlate(pair, product)
-        return Score(value, extra | sizes(pair))
-
-    full = [(i, j) for i, j in pairs if left[i].saturated or right[j].saturated]
-    if full:
-        _warn_saturated(left, right, full)
-    work.advance(len(full))
-    others = [pair for pair in pairs if pair not in set(full)]
-    note = "as many dimensions as centred examples: 1 whatever the data"
-    return over_cross_products(score, left, right, others, work, exact=exact) | {
-        pair: Score(1.0, saturated | sizes(pair), note) for pair in full
-    }
-
-
-def _warn_saturated(left: Sequence[Basis], right: Sequence[Basis], full: Sequence[Pair]) -> None:
-    names = {left[i].centred.name for i, _ in full if left[i].saturated}
-    names |= {right[j].centred.name for _, j in full if right[j].saturated}
-    listed = sorted(names)
-    shown = ", ".join(f"`{name}`" for name in listed[:5])
-    rest = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
-    warnings.warn(
-        f"{left[0].n} examples are too few for canonical correlations with {shown}{rest}: "
-        f"where n - 1 <= dimensions the value is 1 whatever the data; "
-        "use more examples, or `linear-cka`, or `svcca` with a smaller share of the variance",
-        NncliWarning,
-        stacklevel=2,
-    )

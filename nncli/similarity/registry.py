@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nncli.similarity.cca import pwcca, pwcca_grid, svcca, svcca_grid
+from nncli.similarity.cca import (
+    cca,
+    cca_grid,
+    cca_r2,
+    cca_r2_grid,
+    pwcca,
+    pwcca_grid,
+    svcca,
+    svcca_grid,
+)
 from nncli.similarity.cka import linear_cka, linear_cka_grid
 from nncli.similarity.procrustes import procrustes, procrustes_grid
 from nncli.similarity.scores import Grid
@@ -18,7 +27,7 @@ class Metric:
 
     Attributes:
         name: The name on the command line and in tables.
-        title: One line of what it is.
+        what: One line of which quantity it is, convention included.
         kind: `similarity` (larger is more alike) or `distance`.
         low: The least value there is.
         high: The largest value there is.
@@ -26,7 +35,6 @@ class Metric:
         invariances: What may be done to either layer without changing the value: `shift` (add a
             constant row), `scale` (multiply all by one number), `permutation` (of features),
             `rotation` (any orthogonal map of features), `linear` (any invertible map of features).
-        convention: Which of the quantities that go by this name it is.
         paper: Where it comes from.
         function: The measure on two arrays (n, d1) and (n, d2).
         grid: The measure on many pairs of layers, the work of each layer done once.
@@ -34,13 +42,12 @@ class Metric:
     """
 
     name: str
-    title: str
+    what: str
     kind: str
     low: float
     high: float
     symmetric: bool
     invariances: frozenset[str]
-    convention: str
     paper: str
     function: Callable[..., float]
     grid: Grid
@@ -50,14 +57,12 @@ class Metric:
         """What a reader of its values should know, as one row of a table."""
         return {
             "metric": self.name,
-            "what": self.title,
+            "what": self.what,
             "kind": self.kind,
             "low": self.low,
             "high": self.high,
             "symmetric": self.symmetric,
             "unchanged_by": ", ".join(sorted(self.invariances)),
-            "adds": ", ".join(self.columns),
-            "convention": self.convention,
             "paper": self.paper,
         }
 
@@ -65,26 +70,24 @@ class Metric:
 _ALL = (
     Metric(
         name="linear-cka",
-        title="linear centred kernel alignment (equals the RV coefficient)",
+        what="linear centred kernel alignment with the biased HSIC (the RV coefficient)",
         kind="similarity",
         low=0.0,
         high=1.0,
         symmetric=True,
         invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
-        convention="biased HSIC; |X'Y|² / (|X'X| |Y'Y|) of centred columns",
         paper="Kornblith et al. 2019",
         function=linear_cka,
         grid=linear_cka_grid,
     ),
     Metric(
         name="svcca",
-        title="mean canonical correlation of the main principal directions",
+        what="mean canonical correlation of what holds 99 % (--variance) of the variance",
         kind="similarity",
         low=0.0,
         high=1.0,
         symmetric=True,
         invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
-        convention="each side cut at a share of the variance; mean over min(dims_a, dims_b)",
         paper="Raghu et al. 2017",
         function=svcca,
         grid=svcca_grid,
@@ -92,27 +95,51 @@ _ALL = (
     ),
     Metric(
         name="pwcca",
-        title="canonical correlations, weighted by how much of A they make up",
+        what="canonical correlations weighted by what they make up of A; `reverse`: of B",
         kind="similarity",
         low=0.0,
         high=1.0,
         symmetric=False,
         invariances=frozenset({SHIFT, SCALE, PERMUTATION}),
-        convention="weights from A; `reverse` has the weights from B",
         paper="Morcos et al. 2018",
         function=pwcca,
         grid=pwcca_grid,
         columns=("reverse", "dims_a", "dims_b"),
     ),
     Metric(
+        name="cca",
+        what="mean canonical correlation, over the smaller rank",
+        kind="similarity",
+        low=0.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION, LINEAR}),
+        paper="Hotelling 1936; Raghu et al. 2017",
+        function=cca,
+        grid=cca_grid,
+        columns=("dims_a", "dims_b"),
+    ),
+    Metric(
+        name="cca-r2",
+        what="mean squared canonical correlation, over the smaller rank",
+        kind="similarity",
+        low=0.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION, LINEAR}),
+        paper="Yanai 1974",
+        function=cca_r2,
+        grid=cca_r2_grid,
+        columns=("dims_a", "dims_b"),
+    ),
+    Metric(
         name="procrustes",
-        title="squared orthogonal Procrustes distance",
+        what="squared Procrustes distance of centred matrices of unit Frobenius norm",
         kind="distance",
         low=0.0,
         high=2.0,
         symmetric=True,
         invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
-        convention="2 - 2 |X'Y|_* of centred matrices of unit Frobenius norm",
         paper="Schönemann 1966; Ding et al. 2021",
         function=procrustes,
         grid=procrustes_grid,
