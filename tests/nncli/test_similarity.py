@@ -10,7 +10,7 @@ import pytest
 
 import nncli.similarity
 from nncli.errors import ArtifactError, MismatchError, NncliWarning, NoAnswerError
-from nncli.similarity import METRICS, linear_cka, procrustes, pwcca, svcca
+from nncli.similarity import METRICS, cca_r2, linear_cka, procrustes, pwcca, svcca
 
 SEED = 20210803
 
@@ -112,6 +112,31 @@ REFERENCE = {
     ),
     "self": (1.0, 1.0, 1.0, 1.0, 1.0, 0.0),
 }
+# the same for further measures, in the order of CASES
+FURTHER = {
+    "cca": (
+        0.590543426684,
+        0.511146073449,
+        1.0,
+        1.0,
+        1.0,
+        0.447770037621,
+        0.611270077284,
+        0.590533367992,
+        1.0,
+    ),
+    "cca-r2": (
+        0.44166350108,
+        0.370831675306,
+        1.0,
+        1.0,
+        1.0,
+        0.232372187999,
+        0.466189848096,
+        0.441658815158,
+        1.0,
+    ),
+}
 # dimensions kept at 99 % of the variance, ranks
 DIMENSIONS = {
     "tall": ((14, 21), (32, 48)),
@@ -121,6 +146,9 @@ DIMENSIONS = {
     "null": ((32, 47), (32, 48)),
     "dead": ((12, 21), (29, 48)),
 }
+
+# how near a root or an arccos comes beside its branch point
+ROOTS: dict[str, float] = {}
 
 
 def case(name):
@@ -147,6 +175,16 @@ def test_values_are_those_of_the_definitions(name):
     )
     # float32 input cannot be closer; everything else is to all digits
     assert found == pytest.approx(REFERENCE[name], abs=2e-4 if name == "offset" else 1e-10)
+
+
+@pytest.mark.parametrize("name", FURTHER)
+@pytest.mark.parametrize("inputs", CASES)
+def test_values_of_further_measures_are_those_of_the_definitions(name, inputs):
+    expected = FURTHER[name][list(CASES).index(inputs)]
+    found = METRICS[name].function(*case(inputs))
+    assert found == pytest.approx(
+        expected, abs=2e-4 if inputs == "offset" else ROOTS.get(name, 1e-8)
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -242,6 +280,14 @@ def test_pwcca_is_invariant_to_a_linear_map_of_the_second_side_alone():
     change = TRANSFORMATIONS["linear"]
     assert pwcca(x, change(rng, y)) == pytest.approx(pwcca(x, y), abs=1e-9)
     assert abs(pwcca(change(rng, x), y) - pwcca(x, y)) > 1e-4
+
+
+def test_squared_canonical_correlations_of_independent_data_are_as_many_as_chance_gives():
+    # their mean is max(r1, r2) / (n - 1) for independent normal data
+    x, y = case("null")
+    rng = np.random.default_rng(0)
+    mean = np.mean([cca_r2(x, y[rng.permutation(len(y))]) for _ in range(30)])
+    assert mean == pytest.approx(48 / 199, abs=3e-3)
 
 
 def test_linear_cka_of_independent_data_is_the_mean_of_its_permutations():

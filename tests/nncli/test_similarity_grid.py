@@ -196,7 +196,7 @@ def test_layers_with_other_numbers_of_rows_are_noted_not_compared():
     a, b = side(1, widths=(20, 21)), side(2, widths=(20, 21))
     b[0] = layer_of(b[0].rows(0, 100), "pooled")
     found = compare(a, b, EVERY)
-    assert [one.score.note for one in found[::2]] == ["150 rows against 100"] * 8
+    assert [one.score.note for one in found[::2]] == ["150 rows against 100"] * 2 * len(EVERY)
     assert all(one.score.value is not None for one in found[1::2])
 
 
@@ -205,7 +205,7 @@ def test_no_pair_with_the_same_number_of_rows_is_an_error():
         compare(side(1), side(2, n=149))
 
 
-@pytest.mark.parametrize("name", ["svcca", "pwcca"])
+@pytest.mark.parametrize("name", ["svcca", "pwcca", "cca", "cca-r2"])
 def test_too_few_examples_for_cca_are_warned_about_by_name(name):
     rng = np.random.default_rng(0)
     a = [layer_of(rng.standard_normal((20, d)), f"a{d}") for d in (5, 30)]
@@ -225,7 +225,7 @@ def test_a_wide_layer_of_low_rank_is_not_saturated():
     x = rng.standard_normal((60, 8))
     wide = x @ rng.standard_normal((8, 200))
     y = x[:, :4] + rng.standard_normal((60, 4))
-    for name in ("pwcca", "svcca"):
+    for name in ("pwcca", "svcca", "cca", "cca-r2"):
         one = compare([layer_of(y, "y")], [layer_of(wide, "wide")], [name])[0].score
         other = compare([layer_of(y, "y")], [layer_of(x, "x")], ["pwcca"])[0].score
         assert one.note is None
