@@ -220,7 +220,10 @@ def _table(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
         single = diagonal(data)
         if single is None:
             inputs = [str(one.get("name")) for one in table.entry.inputs] if table.entry else []
-            said = table.entry.facts.get("metrics", ()) if table.entry else ()
+            facts = table.entry.facts.get("metrics") if table.entry else None
+            said = (
+                [one for one in facts if isinstance(one, dict)] if isinstance(facts, list) else []
+            )
             return heatmaps(data, sides=sides_of(inputs), said=said, **wanted), given
         data = single
     return curves(data, x=choices.x, y=choices.y, **wanted), given

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHOWN_WHOLE = 40  # tables of so many rows are shown whole
 SHOWN_FIRST = 10  # of longer ones so many rows
+PICTURES = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF")
 
 
 @dataclass(frozen=True)
@@ -221,11 +222,17 @@ def _describe_image(source: Source) -> Description:
 
     try:
         source.file.seek(0)
-        with Image.open(source.file) as image:
+        with Image.open(source.file, formats=PICTURES) as image:
             texts = {str(key): one for key, one in image.info.items() if isinstance(one, str)}
             said = {"width": image.width, "height": image.height, "mode": image.mode}
             what = f"a {image.format} image"
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except (
+        UnidentifiedImageError,
+        Image.DecompressionBombError,
+        OSError,
+        ValueError,
+        SyntaxError,
+    ) as error:
         if source.format == "png":
             raise ArtifactError(
                 f"`{source.name}` is a PNG image that is cut short or damaged"

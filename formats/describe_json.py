@@ -77,7 +77,7 @@ def as_json(
         found.what,
         found.bytes,
         digest,
-        found.entry.to_dict() if found.entry else None,
+        _plain(found.entry.to_dict()) if found.entry else None,
         _plain(found.metadata),
         tensors,
         totals,

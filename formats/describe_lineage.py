@@ -43,7 +43,7 @@ def _grow(
         if isinstance(made, Mapping):
             line.append(f" {printable(made.get('kind', ''))}", "cyan")
             branch = tree.add(line.append(": ").append(_made_by(made, version)))
-            inside = [part for part in made.get("inputs", ()) if isinstance(part, Mapping)]
+            inside = [part for part in _listed(made, "inputs") if isinstance(part, Mapping)]
             _grow(branch, inside, version, most)
         else:
             tree.add(line)
@@ -57,9 +57,15 @@ def _made_by(entry: Mapping[str, Any], known: str) -> "Text":
 
     from rich.text import Text
 
-    words = shlex.join(printable(word) for word in entry.get("command", ()))
+    words = shlex.join(printable(word) for word in _listed(entry, "command"))
     line = Text().append(f"nncli {words}" if words else "made without a command", "green")
     said = [f"nncli {entry['version']}"] if entry.get("version", known) != known else []
     if entry.get("seed") is not None:
         said.append(f"seed {entry['seed']}")
     return line.append(printable(f"  ({', '.join(said)})"), "dim") if said else line
+
+
+def _listed(entry: Mapping[str, Any], key: str) -> Sequence[Any]:
+    """A list in an entry of an input, which nobody has checked."""
+    found = entry.get(key)
+    return found if isinstance(found, list | tuple) else ()

@@ -45,16 +45,19 @@ def describe_onnx(source: Source) -> Description:
     """
     source.file.seek(0)
     try:
-        model = onnx.load_model(source.file, load_external_data=False)
+        return _described(source, onnx.load_model(source.file, load_external_data=False))
     except (DecodeError, ValueError, TypeError) as error:
         raise ArtifactError(
             f"`{source.name}` is no sound ONNX model: {error}",
             hint="did the command or the copy that made it fail?",
         ) from error
+
+
+def _described(source: Source, model: Any) -> Description:
     graphs = list(_graphs("", model.graph))
     lines = tuple(line for path, graph in graphs for line in _weights(path, graph))
     if not graphs[0][1].node and not lines:
-        raise ArtifactError(f"`{source.name}` looks like ONNX, but holds no operators")
+        raise ValueError("it holds no operators")
     operators = Counter(node.op_type for _, graph in graphs for node in graph.node)
     said = {
         "producer": f"{model.producer_name} {model.producer_version}".strip(),

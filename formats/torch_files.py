@@ -8,6 +8,7 @@ uncompressed, so tensors are read by slices like those of any other file.
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +23,18 @@ from nncli.formats.sources import Source
 from nncli.formats.tensors import NUMPY_OF, Array, TensorFile, read_into, widened
 
 FORMATS = ("torch", "pickle", "torch-export")
+LONGEST_LIST = 100_000_000  # bytes of the list of weights in an exported program
+UNSOUND = (
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    OSError,
+    RuntimeError,  # an encrypted member, JSON nested without end, an unknown compression
+    zipfile.BadZipFile,
+    zlib.error,
+)
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 ITEM_SIZE = {**{name: max(bits // 8, 1) for name, bits in BITS.items()}, "C128": 16}
 EXPORT_DTYPES = {
@@ -118,7 +131,7 @@ def look_inside(source: Source) -> Inside:
             with zipfile.ZipFile(source.file) as archive:
                 export = source.format == "torch-export"
                 found = _export(source, archive) if export else _archive(source, archive)
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, OSError) as error:
+    except UNSOUND as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ArtifactError(
             f"`{source.name}` is no sound torch file: {reason}",
@@ -138,7 +151,10 @@ def _archive(source: Source, archive: zipfile.ZipFile) -> Inside:
     notes = []
     if any(name.startswith(f"{root}code/") for name in members):
         notes.append("holds a TorchScript program, which is not run")
-    order = archive.read(f"{root}byteorder") if f"{root}byteorder" in members else b"little"
+    order = b"little"
+    if f"{root}byteorder" in members:
+        with archive.open(f"{root}byteorder") as file:
+            order = file.read(8)
     places = {
         name.removeprefix(f"{root}data/"): _place(source, one)
         for name, one in members.items()
@@ -185,6 +201,8 @@ def _export(source: Source, archive: zipfile.ZipFile) -> Inside:
     lists = [name for name in archive.namelist() if name.endswith("_weights_config.json")]
     for name in lists:
         folder = name.rsplit("/", 1)[0]
+        if archive.getinfo(name).file_size > LONGEST_LIST:
+            raise ValueError("its list of weights is too long")
         for weight, said in json.loads(archive.read(name))["config"].items():
             if said.get("use_pickle") or not said.get("tensor_meta"):
                 continue

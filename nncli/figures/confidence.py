@@ -32,8 +32,9 @@ NOT_FACTORS = (
 
 PROBABILITIES: dict[str, Callable[[Array], Array]] = {
     "logits": softmax,
-    "probs": lambda answers: answers,
-    "logprobs": lambda answers: np.exp(answers.astype(np.float64)),
+    # rounding may leave a probability a little above 1, which the reader has tolerated
+    "probs": lambda answers: np.minimum(answers.astype(np.float64), 1.0),
+    "logprobs": lambda answers: np.minimum(np.exp(answers.astype(np.float64)), 1.0),
 }
 
 

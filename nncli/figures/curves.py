@@ -1,5 +1,6 @@
 """Tables and series as curves: metrics over a factor, runs that differ in their seed averaged."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -168,7 +169,7 @@ def _points(
     runs: dict[tuple[Any, ...], dict[float, list[Row]]] = {}
     for row in rows:
         place = row[roles.x]
-        if place is None:
+        if place is None or (categories is None and not _is_finite(place)):
             continue
         at = float(categories.index(str(place)) if categories else place)
         run = tuple(row[name] for name in roles.replicates)
@@ -242,6 +243,10 @@ def _band_caption(lines: Sequence[Line]) -> str:
 def _caption(lines: Sequence[Line], roles: Roles, rows: Sequence[Row]) -> str:
     most = max((len(line.runs) for line in lines), default=0)
     said = [f"mean of {most} runs (by {' and '.join(roles.replicates)})"] if most else []
+    keys = (*([METRIC] if roles.long else []), *roles.groups, *roles.replicates, roles.x)
+    alike = max(Counter(tuple(row[name] for name in keys) for row in rows).values())
+    if alike > 1:
+        said.append(f"mean of up to {alike:,} rows with the same {' and '.join(keys)}")
     missing = sum(1 for row in rows for name in roles.y if not _is_finite(row[name]))
     if missing:
         said.append(f"{missing:,} of {len(rows) * len(roles.y):,} values are missing")

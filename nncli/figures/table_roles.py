@@ -116,7 +116,8 @@ def _distinct(data: pa.Table, name: str) -> int:
 
 def _is_key(data: pa.Table, name: str) -> bool:
     kind = data[name].type
-    plain = is_number(data, name) or pa.types.is_string(kind) or pa.types.is_dictionary(kind)
+    names = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary)
+    plain = is_number(data, name) or any(test(kind) for test in (*names, pa.types.is_boolean))
     return bool(plain and _distinct(data, name) > 1)
 
 

@@ -86,6 +86,18 @@ def size(path):
     return f"{path.stat().st_size:,} bytes"
 
 
+def test_an_entry_that_nobody_has_checked_is_no_trouble(tmp_path):
+    odd = {"kind": 3, "command": 7, "inputs": "none", "seed": [], "version": {}}
+    inputs = ({"name": None, "digest": 5, "entry": odd}, {"entry": "text"})
+    facts = {"layers": {"a": 1}, "metrics": "none", "value": float("nan")}
+    text = Entry("table", command=("x",), inputs=inputs).to_json()
+    text = text.replace('"facts":{}', f'"facts":{json.dumps(facts)}')
+    data = pa.table({"layer_a": ["x"], "layer_b": ["x"], "value": [0.5]})
+    pq.write_table(data.replace_schema_metadata({"nncli": text}), tmp_path / "t.parquet")
+    assert "made without a command" in text_of(tmp_path / "t.parquet")
+    assert object_of(tmp_path / "t.parquet")["entry"]["facts"]["value"] is None
+
+
 def test_of_many_inputs_the_first_three_are_shown_and_all_on_demand(tmp_path):
     inputs = tuple({"name": f"{n}.safetensors", "digest": "sha256:0"} for n in range(9))
     path = table(tmp_path / "t.parquet", [{"a": 1}], command=("pool",), inputs=inputs)

@@ -199,6 +199,33 @@ def test_a_pickle_nested_without_end_is_refused_quickly(tmp_path):
         described(tmp_path / "deep.pkl")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b"null",
+        b'{"config": 3}',
+        b'{"config": {"w": {"tensor_meta": {"dtype": 7}}}}',
+    ],
+)
+def test_an_unsound_list_of_exported_weights_is_refused(tmp_path, content):
+    with zipfile.ZipFile(tmp_path / "t.pt2", "w") as made:
+        made.writestr("m/archive_format", "pt2")
+        made.writestr("m/data/weights/model_weights_config.json", content)
+    with pytest.raises(ArtifactError, match="no sound torch file"):
+        described(tmp_path / "t.pt2")
+
+
+def test_a_damaged_compressed_pickle_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.pt", "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("archive/data.pkl", pickle.dumps(list(range(5000))))
+    content = bytearray((tmp_path / "t.pt").read_bytes())
+    content[80:90] = bytes(10)
+    (tmp_path / "t.pt").write_bytes(content)
+    with pytest.raises(ArtifactError, match="no sound torch file"):
+        described(tmp_path / "t.pt")
+
+
 def rebuilt(shape, stride, count=6, offset=0):
     """A pickle of one float32 tensor in storage `0`."""
 

@@ -205,6 +205,20 @@ def test_columns_can_be_chosen_and_mistyped_ones_are_named():
         curves(series(), source="t", metrics=["accuracy"])
 
 
+def test_rows_that_differ_in_nothing_drawn_are_averaged_and_counted():
+    rows = [{"step": s, "value": v, "day": [v]} for s, v in ((1, 1.0), (1, 3.0), (2, 5.0))]
+    picture = curves(pa.Table.from_pylist(rows), source="t")
+    assert picture.panels[0].lines[0].y.tolist() == [2, 5]
+    assert picture.caption == "mean of up to 2 rows with the same step"
+
+
+def test_yes_and_no_are_two_lines():
+    rows = [{"step": s, "robust": r, "value": s + r} for s in (1, 2) for r in (False, True)]
+    data = pa.Table.from_pylist(rows).set_column(2, "value", pa.array([1.0, 2.0, 2.0, 3.0]))
+    labels = [line.label for line in curves(data, source="t").panels[0].lines]
+    assert labels == ["robust False", "robust True"]
+
+
 def test_what_follows_the_axis_makes_no_lines():
     rows = [{"step": s, "epoch": s / 10, "metric": "loss", "value": 1.0 / s} for s in (10, 20, 30)]
     picture = curves(pa.Table.from_pylist(rows), source="t")
