@@ -5,13 +5,14 @@ from files, go through `compare`, which does the work of a layer once.
 """
 
 from nncli.similarity.cca import cca, cca_r2, pwcca, svcca
-from nncli.similarity.cka import linear_cka
+from nncli.similarity.cka import angular_cka, linear_cka
 from nncli.similarity.grid import Comparison, all_pairs, compare, same_named
 from nncli.similarity.layers import Layer, layer_of
 from nncli.similarity.procrustes import procrustes
 from nncli.similarity.reduction import REDUCTIONS, Raw, reduce
 from nncli.similarity.registry import METRICS, Metric
 from nncli.similarity.scores import Score, Settings
+from nncli.similarity.unbiased_cka import cka_lange, debiased_cka
 
 __all__ = [
     "METRICS",
@@ -23,9 +24,12 @@ __all__ = [
     "Score",
     "Settings",
     "all_pairs",
+    "angular_cka",
     "cca",
     "cca_r2",
+    "cka_lange",
     "compare",
+    "debiased_cka",
     "layer_of",
     "linear_cka",
     "procrustes",

@@ -1,5 +1,6 @@
 """The measures that `nncli compare` knows, as a dictionary to be read."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,9 +14,15 @@ from nncli.similarity.cca import (
     svcca,
     svcca_grid,
 )
-from nncli.similarity.cka import linear_cka, linear_cka_grid
+from nncli.similarity.cka import angular_cka, angular_cka_grid, linear_cka, linear_cka_grid
 from nncli.similarity.procrustes import procrustes, procrustes_grid
 from nncli.similarity.scores import Grid
+from nncli.similarity.unbiased_cka import (
+    cka_lange,
+    cka_lange_grid,
+    debiased_cka,
+    debiased_cka_grid,
+)
 
 SHIFT, SCALE, PERMUTATION = "shift", "scale", "permutation"
 ROTATION, LINEAR = "rotation", "linear"
@@ -79,6 +86,42 @@ _ALL = (
         paper="Kornblith et al. 2019",
         function=linear_cka,
         grid=linear_cka_grid,
+    ),
+    Metric(
+        name="debiased-cka",
+        what="linear CKA with the unbiased HSIC of Song et al. throughout; may be negative",
+        kind="similarity",
+        low=-1.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Song et al. 2012; Nguyen et al. 2021",
+        function=debiased_cka,
+        grid=debiased_cka_grid,
+    ),
+    Metric(
+        name="cka-lange",
+        what="linear CKA without the diagonals of the centred Gram matrices; may be negative",
+        kind="similarity",
+        low=-1.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Lange et al. 2023",
+        function=cka_lange,
+        grid=cka_lange_grid,
+    ),
+    Metric(
+        name="angular-cka",
+        what="arccos of linear-cka, in radians",
+        kind="distance",
+        low=0.0,
+        high=math.pi / 2,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Williams et al. 2021",
+        function=angular_cka,
+        grid=angular_cka_grid,
     ),
     Metric(
         name="svcca",

@@ -10,7 +10,17 @@ import pytest
 
 import nncli.similarity
 from nncli.errors import ArtifactError, MismatchError, NncliWarning, NoAnswerError
-from nncli.similarity import METRICS, cca_r2, linear_cka, procrustes, pwcca, svcca
+from nncli.similarity import (
+    METRICS,
+    angular_cka,
+    cca_r2,
+    cka_lange,
+    debiased_cka,
+    linear_cka,
+    procrustes,
+    pwcca,
+    svcca,
+)
 
 SEED = 20210803
 
@@ -136,6 +146,39 @@ FURTHER = {
         0.441658815158,
         1.0,
     ),
+    "debiased-cka": (
+        0.787501709261,
+        0.756849679137,
+        0.947747023065,
+        1.0,
+        0.924804698913,
+        -0.0064375495886,
+        0.774545345287,
+        0.787500765703,
+        1.0,
+    ),
+    "cka-lange": (
+        0.787541490621,
+        0.756898602214,
+        0.947917410053,
+        1.0,
+        0.924819082288,
+        -0.0054383420233,
+        0.774587337753,
+        0.787540547799,
+        1.0,
+    ),
+    "angular-cka": (
+        0.651200093368,
+        0.697919865875,
+        0.303924338001,
+        0.0,
+        0.383176930314,
+        1.411896648897,
+        0.671594382678,
+        0.651201509814,
+        0.0,
+    ),
 }
 # dimensions kept at 99 % of the variance, ranks
 DIMENSIONS = {
@@ -148,7 +191,7 @@ DIMENSIONS = {
 }
 
 # how near a root or an arccos comes beside its branch point
-ROOTS: dict[str, float] = {}
+ROOTS = {"angular-cka": 1e-6}
 
 
 def case(name):
@@ -280,6 +323,27 @@ def test_pwcca_is_invariant_to_a_linear_map_of_the_second_side_alone():
     change = TRANSFORMATIONS["linear"]
     assert pwcca(x, change(rng, y)) == pytest.approx(pwcca(x, y), abs=1e-9)
     assert abs(pwcca(change(rng, x), y) - pwcca(x, y)) > 1e-4
+
+
+def test_cka_without_diagonals_of_independent_data_is_as_little_as_chance_gives():
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((40, 60)), rng.standard_normal((40, 80))
+    shuffled = [y[rng.permutation(40)] for _ in range(200)]
+    sizes = []
+    for one in (x, y):
+        gram = (one - one.mean(0)) @ (one - one.mean(0)).T
+        sizes.append(np.trace(gram) / np.linalg.norm(gram - np.diag(np.diag(gram))))
+    for measure, mean in ((debiased_cka, 0.0), (cka_lange, sizes[0] * sizes[1] / (40 * 39))):
+        found = [measure(x, one) for one in shuffled]
+        assert np.mean(found) == pytest.approx(mean, abs=4 * np.std(found) / np.sqrt(200))
+    assert linear_cka(x, y) > 0.5  # where the biased one is far from it
+
+
+def test_angles_of_three_layers_obey_the_triangle_inequality():
+    layers = [one for name in ("tall", "square", "null") for one in case(name)]
+    for measure in (angular_cka,):
+        away = np.array([[measure(x, y) for y in layers] for x in layers])
+        assert (away[:, None, :] <= away[:, :, None] + away[None] + 1e-7).all()
 
 
 def test_squared_canonical_correlations_of_independent_data_are_as_many_as_chance_gives():

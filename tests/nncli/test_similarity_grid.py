@@ -74,6 +74,44 @@ def test_gram_and_feature_space_give_the_same_cka(exact, n, accuracy):
         assert list(one.values()) == pytest.approx(list(other.values()), rel=accuracy)
 
 
+@pytest.mark.parametrize("n", [4, 30, 150])
+@pytest.mark.parametrize("route", [cka.by_gram, cka.by_features])
+def test_debiased_cka_is_the_cosine_of_u_centred_gram_matrices_by_either_route(
+    monkeypatch, n, route
+):
+    def u_centred(x):
+        # Szekely and Rizzo (2014): rows of what is off the diagonal add up to zero
+        k = (x - x.mean(0)) @ (x - x.mean(0)).T
+        np.fill_diagonal(k, 0.0)
+        rows = k.sum(1) / (n - 2)
+        k = k - rows - rows[:, None] + k.sum() / ((n - 1) * (n - 2))
+        np.fill_diagonal(k, 0.0)
+        return k / np.linalg.norm(k)
+
+    monkeypatch.setattr(cka, "by_gram", route)
+    monkeypatch.setattr(cka, "by_features", route)
+    a, b = side(1, n=n), side(2, n=n)
+    expected = [
+        float((u_centred(x.rows(0, n)) * u_centred(y.rows(0, n))).sum()) for x in a for y in b
+    ]
+    assert values(compare(a, b, ["debiased-cka"])) == pytest.approx(expected, abs=1e-11)
+
+
+def test_too_few_examples_for_debiased_cka_are_null_with_a_note():
+    found = compare(side(1, n=3), side(2, n=3), ["debiased-cka", "cka-lange"])
+    assert {one.score.note for one in found[:9]} == {"3 examples; the unbiased HSIC needs 4"}
+    assert values(found[:9]) == [None] * 9
+    assert None not in values(found[9:])
+
+
+def test_debiased_cka_of_a_layer_with_one_other_example_is_null_with_a_note():
+    spike = np.zeros((150, 3))
+    spike[7] = 1.0
+    found = compare([layer_of(spike, "spike")], side(2), ["debiased-cka"])
+    assert values(found) == [None] * 3
+    assert "one example outweighs" in str(found[0].score.note)
+
+
 def test_the_route_follows_the_work():
     # an L x L grid of layers of d features goes by way of n x n tiles when about n < (L + 1) d
     def cheaper(n, d, size):
@@ -281,10 +319,12 @@ def layer(name, n):
         return np.frombuffer(data, np.float32).reshape(-1, width)
     return Layer(name, n, width, np.dtype(np.float32), read)
 
-compare([layer("x", 600)], [layer("y", 600)], list(METRICS))
+names = ["linear-cka", "debiased-cka", "angular-cka", "svcca", "pwcca", "procrustes"]
+compare([layer("x", 600)], [layer("y", 600)], names)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for one in compare([layer("x", rows)], [layer("y", rows)], list(METRICS), memory=32 << 20):
-    assert abs(one.score.value - (METRICS[one.metric].kind == "similarity")) < 1e-6, one
+for one in compare([layer("x", rows)], [layer("y", rows)], names, memory=32 << 20):
+    near = 1e-4 if "angular" in one.metric else 1e-6  # an arccos has half the digits there
+    assert abs(one.score.value - (METRICS[one.metric].kind == "similarity")) < near, one
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
