@@ -8,8 +8,6 @@ import click
 from nncli import options
 
 if TYPE_CHECKING:
-    from threading import Lock
-
     import pyarrow as pa
 
     from nncli.formats.activations import Activations
@@ -135,22 +133,20 @@ def _layers(
     a: "Activations", b: "Activations", globs: tuple[str, ...], reduction: str
 ) -> list[list["Layer"]]:
     """The chosen layers of both sides as matrices."""
-    from threading import Lock
-
     from nncli.layer_names import select_layers
 
     masks = _masks(a, b, matched=reduction == "positions")
     return [
         [
-            _layer(one, name, reduction, mask, lock)
+            _layer(one, name, reduction, mask)
             for name in select_layers(one.layers, globs, source=one.name)
         ]
-        for one, mask, lock in zip((a, b), masks, (Lock(), Lock()), strict=True)
+        for one, mask in zip((a, b), masks, strict=True)
     ]
 
 
-def _layer(captured: "Activations", name: str, reduction: str, mask: Any, lock: "Lock") -> "Layer":
-    """One layer as a matrix, read under a lock: an .npz unpacks one array at a time."""
+def _layer(captured: "Activations", name: str, reduction: str, mask: Any) -> "Layer":
+    """One layer as a matrix."""
     import numpy as np
 
     from nncli.formats.tensors import NUMPY_OF
@@ -165,8 +161,7 @@ def _layer(captured: "Activations", name: str, reduction: str, mask: Any, lock: 
         return f"row {row} of `{captured.name}`"
 
     def rows(start: int, stop: int) -> Any:
-        with lock:
-            return captured.rows(name, start, stop)
+        return captured.rows(name, start, stop)
 
     raw = Raw(
         name,

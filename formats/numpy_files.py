@@ -2,6 +2,7 @@
 
 import math
 import zipfile
+from threading import Lock
 from typing import IO, Any
 
 import numpy as np
@@ -25,6 +26,7 @@ class NumpyFile(TensorFile):
         super().__init__(source, {})
         self.specs = {}
         self._kept: tuple[str, Array] | None = None
+        self._turn = Lock()  # several threads may read, but only one array is unpacked
         self._flat: tuple[int, np.dtype[Any]] | None = None
         self._archive = zipfile.ZipFile(source.file) if source.format == "npz" else None
         if self._archive is None:
@@ -70,8 +72,9 @@ class NumpyFile(TensorFile):
 
     def _load(self, name: str, start: int, shape: tuple[int, ...]) -> Array:
         if self._flat is None:
-            unpacked = self._unpacked(name)
-            return unpacked[start : start + shape[0]].copy() if shape else unpacked.copy()
+            with self._turn:
+                unpacked = self._unpacked(name)
+                return unpacked[start : start + shape[0]].copy() if shape else unpacked.copy()
         first, dtype = self._flat
         array = np.empty(shape, dtype)
         self._read_items(name, array, first, start)

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Iterable
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -37,7 +38,12 @@ class _ParquetSink(Sink):
         super().__init__(output)
         self._schema = schema.with_metadata({**(schema.metadata or {}), KEY: entry.to_json()})
         self._stream = _Unclosed(output)
-        self._writer = pq.ParquetWriter(self._stream, self._schema, compression="zstd")
+        self._begin = partial(pq.ParquetWriter, self._stream, self._schema, compression="zstd")
+
+    @cached_property
+    def _writer(self) -> Any:
+        """Begun with the first rows: work that fails before them leaves a pipe empty."""
+        return self._begin()
 
     def write(self, data: pa.Table) -> None:
         self._writer.write_table(data.cast(self._schema))
@@ -49,7 +55,8 @@ class _ParquetSink(Sink):
         # the writer would still put a footer under what it has when it is collected, and so make
         # half a table on a pipe pass for a whole one
         self._stream.output = None
-        self._writer.close()
+        if "_writer" in self.__dict__:
+            self._writer.close()
 
 
 class _Unclosed(io.RawIOBase):

@@ -263,9 +263,7 @@ def create_table(
         UsageError: Suffix and format contradict each other.
     """
     form = choose_format(target, format)
-    output = open_output(
-        target, kind=entry.kind, overwrite=overwrite, binary=form == "parquet"
-    )
+    output = open_output(target, kind=entry.kind, overwrite=overwrite, binary=form == "parquet")
     try:
         return TableWriter(output, open_sink(form, output, schema, entry))
     except BaseException:

@@ -75,5 +75,5 @@ def test_softmax_of_huge_logits_does_not_overflow():
 
 @pytest.mark.parametrize("confidence", [[], [1.5], [-0.1], [float("nan")]])
 def test_no_answers_and_no_probabilities_are_refused(confidence):
-    with pytest.raises(ValueError, match="no answers|outside 0 to 1"):
+    with pytest.raises(ValueError, match=r"no answers|outside 0 to 1"):
         reliability_bins(np.array(confidence), np.zeros(len(confidence)))
