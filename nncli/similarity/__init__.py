@@ -8,7 +8,7 @@ from nncli.similarity.cca import cca, cca_r2, pwcca, svcca
 from nncli.similarity.cka import angular_cka, linear_cka
 from nncli.similarity.grid import Comparison, all_pairs, compare, same_named
 from nncli.similarity.layers import Layer, layer_of
-from nncli.similarity.procrustes import procrustes
+from nncli.similarity.procrustes import procrustes, procrustes_angular, procrustes_size_shape
 from nncli.similarity.reduction import REDUCTIONS, Raw, reduce
 from nncli.similarity.registry import METRICS, Metric
 from nncli.similarity.scores import Score, Settings
@@ -33,6 +33,8 @@ __all__ = [
     "layer_of",
     "linear_cka",
     "procrustes",
+    "procrustes_angular",
+    "procrustes_size_shape",
     "pwcca",
     "reduce",
     "same_named",

@@ -15,7 +15,14 @@ from nncli.similarity.cca import (
     svcca_grid,
 )
 from nncli.similarity.cka import angular_cka, angular_cka_grid, linear_cka, linear_cka_grid
-from nncli.similarity.procrustes import procrustes, procrustes_grid
+from nncli.similarity.procrustes import (
+    procrustes,
+    procrustes_angular,
+    procrustes_angular_grid,
+    procrustes_grid,
+    procrustes_size_shape,
+    procrustes_size_shape_grid,
+)
 from nncli.similarity.scores import Grid
 from nncli.similarity.unbiased_cka import (
     cka_lange,
@@ -37,7 +44,7 @@ class Metric:
         what: One line of which quantity it is, convention included.
         kind: `similarity` (larger is more alike) or `distance`.
         low: The least value there is.
-        high: The largest value there is.
+        high: The largest value there is; infinite for a distance without a bound.
         symmetric: Whether exchanging the two layers changes nothing.
         invariances: What may be done to either layer without changing the value: `shift` (add a
             constant row), `scale` (multiply all by one number), `permutation` (of features),
@@ -186,6 +193,30 @@ _ALL = (
         paper="Schönemann 1966; Ding et al. 2021",
         function=procrustes,
         grid=procrustes_grid,
+    ),
+    Metric(
+        name="procrustes-angular",
+        what="arccos of the nuclear norm of X'Y of centred matrices of unit norm, in radians",
+        kind="distance",
+        low=0.0,
+        high=math.pi / 2,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Williams et al. 2021",
+        function=procrustes_angular,
+        grid=procrustes_angular_grid,
+    ),
+    Metric(
+        name="procrustes-size-shape",
+        what="Procrustes distance of centred matrices without scaling, not squared",
+        kind="distance",
+        low=0.0,
+        high=math.inf,
+        symmetric=True,
+        invariances=frozenset({SHIFT, PERMUTATION, ROTATION}),
+        paper="Williams et al. 2021",
+        function=procrustes_size_shape,
+        grid=procrustes_size_shape_grid,
     ),
 )
 

@@ -18,6 +18,8 @@ from nncli.similarity import (
     debiased_cka,
     linear_cka,
     procrustes,
+    procrustes_angular,
+    procrustes_size_shape,
     pwcca,
     svcca,
 )
@@ -179,6 +181,28 @@ FURTHER = {
         0.651201509814,
         0.0,
     ),
+    "procrustes-angular": (
+        0.407610748737,
+        0.42475556927,
+        0.186439745019,
+        4.94215606206e-08,
+        0.22274484158,
+        1.2112762784,
+        0.422880274584,
+        0.407613254447,
+        0.0,
+    ),
+    "procrustes-size-shape": (
+        127.768703941,
+        128.133820549,
+        37.8054038607,
+        621.490878921,
+        1596.31850938,
+        101.224283459,
+        132.344315189,
+        127.769098891,
+        0.0,
+    ),
 }
 # dimensions kept at 99 % of the variance, ranks
 DIMENSIONS = {
@@ -191,7 +215,7 @@ DIMENSIONS = {
 }
 
 # how near a root or an arccos comes beside its branch point
-ROOTS = {"angular-cka": 1e-6}
+ROOTS = {"angular-cka": 1e-6, "procrustes-angular": 1e-6, "procrustes-size-shape": 1e-4}
 
 
 def case(name):
@@ -290,7 +314,7 @@ def test_a_measure_is_invariant_to_what_it_declares_and_to_nothing_else(name, ch
     value = measure(x, y)
     moved = [measure(transform(rng, x), y), measure(x, transform(rng, y))]
     if change in METRICS[name].invariances:
-        assert moved == pytest.approx([value, value], abs=1e-9)
+        assert moved == pytest.approx([value, value], rel=1e-9, abs=1e-9)
     else:
         assert max(abs(one - value) for one in moved) > 1e-4
 
@@ -314,7 +338,7 @@ def test_a_layer_is_as_alike_to_itself_as_can_be(name):
     metric = METRICS[name]
     x = case("tall")[0].astype(np.float32)
     best = metric.high if metric.kind == "similarity" else metric.low
-    assert metric.function(x, x) == pytest.approx(best, abs=1e-7)
+    assert metric.function(x, x) == pytest.approx(best, abs=ROOTS.get(name, 1e-7))
 
 
 def test_pwcca_is_invariant_to_a_linear_map_of_the_second_side_alone():
@@ -341,7 +365,7 @@ def test_cka_without_diagonals_of_independent_data_is_as_little_as_chance_gives(
 
 def test_angles_of_three_layers_obey_the_triangle_inequality():
     layers = [one for name in ("tall", "square", "null") for one in case(name)]
-    for measure in (angular_cka,):
+    for measure in (angular_cka, procrustes_angular):
         away = np.array([[measure(x, y) for y in layers] for x in layers])
         assert (away[:, None, :] <= away[:, :, None] + away[None] + 1e-7).all()
 
@@ -372,9 +396,31 @@ def test_procrustes_is_the_residual_of_the_best_rotation():
 
     x, y = case("square")
     x, y = (one - one.mean(0) for one in (x, y))
+    rotation, _ = orthogonal_procrustes(x, y)
+    residual = np.linalg.norm(x @ rotation - y)
+    assert procrustes_size_shape(x, y) == pytest.approx(residual, rel=1e-10)
     x, y = (one / np.linalg.norm(one) for one in (x, y))
     rotation, _ = orthogonal_procrustes(x, y)
     assert procrustes(x, y) == pytest.approx(np.linalg.norm(x @ rotation - y) ** 2, abs=1e-10)
+
+
+def test_the_size_and_shape_distance_is_the_bures_distance_of_gram_matrices():
+    from scipy.linalg import sqrtm
+
+    x, y = (one[:30] - one[:30].mean(0) for one in case("wide"))
+    k, other = x @ x.T, y @ y.T
+    root = np.real(sqrtm(k + 1e-13 * np.eye(30)))
+    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0)).sum()
+    assert procrustes_size_shape(x, y) == pytest.approx(
+        np.sqrt(np.trace(k) + np.trace(other) - 2 * shared), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_the_size_and_shape_distance_scales_with_the_features(scale):
+    x, y = case("tall")
+    near = procrustes_size_shape(x, y)
+    assert procrustes_size_shape(scale * x, scale * y) == pytest.approx(scale * near, rel=1e-9)
 
 
 def test_canonical_correlations_are_cosines_of_the_angles_between_the_column_spaces():
@@ -391,7 +437,10 @@ def test_canonical_correlations_are_cosines_of_the_angles_between_the_column_spa
 def test_extreme_scales_neither_overflow_nor_vanish(name, scale):
     x, y = (one.astype(np.float32) for one in case("tall"))
     measure = METRICS[name].function
-    assert measure(x * np.float32(scale), y) == pytest.approx(measure(x, y), abs=1e-5)
+    if "scale" in METRICS[name].invariances:
+        assert measure(x * np.float32(scale), y) == pytest.approx(measure(x, y), abs=1e-5)
+    else:
+        assert 0 < measure(x * np.float32(scale), y) < 1e33
 
 
 @pytest.mark.parametrize("name", METRICS)
