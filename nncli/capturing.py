@@ -114,6 +114,7 @@ def layer_facts(layer: Layer, inputs: Inputs, *, order: int, how: str, at: str) 
     tokens = inputs.tokens if how == "positions" else None
     return {
         "at": at,
+        "layout": layer.layout,
         "masked": masked(layer.shape, layer.layout, tokens),
         "module": layer.kind,
         "order": order,
