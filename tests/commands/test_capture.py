@@ -101,6 +101,7 @@ def test_the_entry_says_what_was_captured_of_what(mlp):
     assert told["n"] == 8
     assert told["layers"]["head"] == {
         "at": "output",
+        "layout": "vector",
         "masked": False,
         "module": "Linear",
         "order": 1,
