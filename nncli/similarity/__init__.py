@@ -11,6 +11,7 @@ from nncli.similarity.layers import Layer, layer_of
 from nncli.similarity.procrustes import procrustes, procrustes_angular, procrustes_size_shape
 from nncli.similarity.reduction import REDUCTIONS, Raw, reduce
 from nncli.similarity.registry import METRICS, Metric
+from nncli.similarity.regression import gulp, linear_r2
 from nncli.similarity.scores import Score, Settings
 from nncli.similarity.unbiased_cka import cka_lange, debiased_cka
 
@@ -30,8 +31,10 @@ __all__ = [
     "cka_lange",
     "compare",
     "debiased_cka",
+    "gulp",
     "layer_of",
     "linear_cka",
+    "linear_r2",
     "procrustes",
     "procrustes_angular",
     "procrustes_size_shape",

@@ -44,7 +44,7 @@ def over_bases(
 
     full = [(i, j) for i, j in pairs if left[i].saturated or right[j].saturated]
     if full:
-        _warn_saturated(left, right, full)
+        warn_saturated(left, right, full, "canonical correlations with")
     work.advance(len(full))
     others = [pair for pair in pairs if pair not in set(full)]
     note = "as many dimensions as centred examples: 1 whatever the data"
@@ -53,15 +53,18 @@ def over_bases(
     }
 
 
-def _warn_saturated(left: Sequence[Basis], right: Sequence[Basis], full: Sequence[Pair]) -> None:
+def warn_saturated(
+    left: Sequence[Basis], right: Sequence[Basis], full: Sequence[Pair], what: str
+) -> None:
+    """Warn that some pairs have too few examples, with the names of the layers that do it."""
     names = {left[i].centred.name for i, _ in full if left[i].saturated}
     names |= {right[j].centred.name for _, j in full if right[j].saturated}
     listed = sorted(names)
     shown = ", ".join(f"`{name}`" for name in listed[:5])
     rest = f" and {len(listed) - 5} more" if len(listed) > 5 else ""
     warnings.warn(
-        f"{left[0].n} examples are too few for canonical correlations with {shown}{rest}: "
-        f"where n - 1 <= dimensions the value is 1 whatever the data; "
+        f"{left[0].n} examples are too few for {what} {shown}{rest}: "
+        "where n - 1 <= dimensions the value is 1 whatever the data; "
         "use more examples, or `linear-cka`, or `svcca` with a smaller share of the variance",
         NncliWarning,
         stacklevel=2,

@@ -23,6 +23,7 @@ from nncli.similarity.procrustes import (
     procrustes_size_shape,
     procrustes_size_shape_grid,
 )
+from nncli.similarity.regression import gulp, gulp_grid, linear_r2, linear_r2_grid
 from nncli.similarity.scores import Grid
 from nncli.similarity.unbiased_cka import (
     cka_lange,
@@ -217,6 +218,32 @@ _ALL = (
         paper="Williams et al. 2021",
         function=procrustes_size_shape,
         grid=procrustes_size_shape_grid,
+    ),
+    Metric(
+        name="linear-r2",
+        what="share of the variance of A that a least-squares fit on B explains; `reverse`: of B",
+        kind="similarity",
+        low=0.0,
+        high=1.0,
+        symmetric=False,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Kornblith et al. 2019",
+        function=linear_r2,
+        grid=linear_r2_grid,
+        columns=("reverse", "dims_a", "dims_b"),
+    ),
+    Metric(
+        name="gulp",
+        what="squared GULP distance, total variance 1 and a ridge penalty of 0.01",
+        kind="distance",
+        low=0.0,
+        high=math.inf,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Boix-Adsera et al. 2022",
+        function=gulp,
+        grid=gulp_grid,
+        columns=("dims_a", "dims_b"),
     ),
 )
 

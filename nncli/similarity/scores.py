@@ -36,9 +36,11 @@ class Settings:
 
     Attributes:
         variance: The share of the variance that SVCCA keeps of each layer.
+        penalty: The penalty of GULP's ridge regressions, as a share of the total variance.
     """
 
     variance: float = 0.99
+    penalty: float = 0.01
 
 
 Grid = Callable[

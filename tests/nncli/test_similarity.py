@@ -16,7 +16,9 @@ from nncli.similarity import (
     cca_r2,
     cka_lange,
     debiased_cka,
+    gulp,
     linear_cka,
+    linear_r2,
     procrustes,
     procrustes_angular,
     procrustes_size_shape,
@@ -203,6 +205,28 @@ FURTHER = {
         127.769098891,
         0.0,
     ),
+    "linear-r2": (
+        0.980129935576,
+        0.977590045322,
+        1.0,
+        1.0,
+        1.0,
+        0.233567298527,
+        0.980740033078,
+        0.980129086524,
+        1.0,
+    ),
+    "gulp": (
+        0.461827092977,
+        0.45456594685,
+        0.23848032401,
+        0.0,
+        0.165445047405,
+        30.6445606766,
+        0.487384733715,
+        0.461846706056,
+        0.0,
+    ),
 }
 # dimensions kept at 99 % of the variance, ranks
 DIMENSIONS = {
@@ -368,6 +392,46 @@ def test_angles_of_three_layers_obey_the_triangle_inequality():
     for measure in (angular_cka, procrustes_angular):
         away = np.array([[measure(x, y) for y in layers] for x in layers])
         assert (away[:, None, :] <= away[:, :, None] + away[None] + 1e-7).all()
+
+
+@pytest.mark.parametrize("inputs", CASES)
+def test_gulp_without_a_penalty_counts_squared_canonical_correlations(inputs):
+    # ranks and mean squared correlations are the reference values of other measures
+    x, y = case(inputs)
+    ranks = DIMENSIONS.get(inputs, ((), (40, 40) if inputs == "rot" else (32, 32)))[1]
+    ranks = (32, 48) if inputs == "offset" else ranks
+    shared = min(ranks) * FURTHER["cca-r2"][list(CASES).index(inputs)]
+    near = 1e-2 if inputs == "offset" else 1e-7
+    assert gulp(x, y, penalty=0.0) == pytest.approx(sum(ranks) - 2 * shared, abs=near)
+
+
+def test_gulp_is_the_squared_difference_of_the_predictions_of_ridge_regressions():
+    from sklearn.linear_model import Ridge
+
+    x, y = (one - one.mean(0) for one in case("tall"))
+    fitted = [
+        Ridge(alpha=0.01, fit_intercept=False).fit(one, np.eye(200)).predict(one)
+        for one in (x / np.linalg.norm(x), y / np.linalg.norm(y))
+    ]
+    assert gulp(x, y) == pytest.approx(np.linalg.norm(fitted[0] - fitted[1]) ** 2, abs=1e-9)
+
+
+def test_linear_r2_is_what_least_squares_with_an_intercept_explains():
+    from sklearn.linear_model import LinearRegression
+
+    x, y = case("tall")
+    for one, other in ((x, y), (y, x)):
+        fitted = LinearRegression().fit(other, one).predict(other)
+        explained = 1 - ((one - fitted) ** 2).sum() / ((one - one.mean(0)) ** 2).sum()
+        assert linear_r2(one, other) == pytest.approx(explained, abs=1e-10)
+
+
+def test_linear_r2_is_invariant_to_a_linear_map_of_the_predictor_alone():
+    x, y = case("tall")
+    rng = np.random.default_rng(1)
+    change = TRANSFORMATIONS["linear"]
+    assert linear_r2(x, change(rng, y)) == pytest.approx(linear_r2(x, y), abs=1e-9)
+    assert abs(linear_r2(change(rng, x), y) - linear_r2(x, y)) > 1e-4
 
 
 def test_squared_canonical_correlations_of_independent_data_are_as_many_as_chance_gives():

@@ -257,6 +257,29 @@ def test_too_few_examples_for_cca_are_warned_about_by_name(name):
     assert [bool(one.score.note) for one in found] == [False, True, True, True]
 
 
+def test_linear_r2_says_which_direction_is_one_whatever_the_data():
+    rng = np.random.default_rng(0)
+    a = [layer_of(rng.standard_normal((20, d)), f"a{d}") for d in (5, 30)]
+    b = [layer_of(rng.standard_normal((20, d)), f"b{d}") for d in (4, 19)]
+    with pytest.warns(NncliWarning, match="20 examples are too few for regressions on `a30`, `b1"):
+        plain, b_full, a_full, both = (one.score for one in compare(a, b, ["linear-r2"]))
+    assert plain.note is None
+    assert max(plain.value, plain.extra["reverse"]) < 0.9
+    assert (b_full.value, b_full.note[:5]) == (1.0, "B has")
+    assert b_full.extra["reverse"] < 0.9
+    assert (a_full.extra["reverse"], a_full.note[:5]) == (1.0, "A has")
+    assert a_full.value < 0.9
+    assert (both.value, both.extra["reverse"]) == (1.0, 1.0)
+
+
+def test_the_reverse_of_linear_r2_exchanges_the_sides():
+    a, b = side(1, widths=(20, 33)), side(2, widths=(20, 33))
+    forth, back = compare(a, b, ["linear-r2"]), compare(b, a, ["linear-r2"])
+    assert [one.score.extra["reverse"] for one in forth] == pytest.approx(
+        [back[i].score.value for i in (0, 2, 1, 3)], abs=1e-12
+    )
+
+
 def test_a_wide_layer_of_low_rank_is_not_saturated():
     # 200 features, but only 8 directions: canonical correlations mean something
     rng = np.random.default_rng(0)
