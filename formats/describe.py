@@ -189,7 +189,7 @@ def _describe_zip(source: Source) -> Description:
     try:
         with zipfile.ZipFile(source.file) as archive:
             members = [Member(one.filename, one.file_size) for one in archive.infolist()]
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         raise ArtifactError(
             f"`{source.name}` is a zip archive that is cut short or damaged",
             hint="did the command or the copy that made it fail?",

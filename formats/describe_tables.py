@@ -29,15 +29,21 @@ def describe_table(source: Source, rows: int | None) -> Description:
     Raises:
         ArtifactError: It is cut short or damaged.
     """
-    if source.format == "parquet":
-        schema, count, head = _parquet(source, rows)
-    elif source.format == "json" and (other := _other_json(source)) is not None:
+    if source.format == "json" and (other := _other_json(source)) is not None:
         return other
-    else:
-        data = read_table(again(source)).data
-        schema, count = data.schema, data.num_rows
-        head = data.slice(0, _shown(count, rows))
-    said = {key.decode(): one.decode("utf-8", "replace") for key, one in _said(schema).items()}
+    try:
+        schema, count, head = (_parquet if source.format == "parquet" else _whole)(source, rows)
+        head.validate(full=True)  # pyarrow believes that text is UTF-8 until it is looked at
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ArtifactError(
+            f"`{source.name}` is a damaged table: {reason}",
+            hint="did the command or the copy that made it fail?",
+        ) from error
+    said = {
+        key.decode("utf-8", "replace"): one.decode("utf-8", "replace")
+        for key, one in _said(schema).items()
+    }
     text = said.pop(KEY, None)
     return Description(
         source.name,
@@ -82,28 +88,25 @@ def _shown(count: int, rows: int | None) -> int:
     return count if count <= SHOWN_WHOLE else SHOWN_FIRST
 
 
+def _whole(source: Source, rows: int | None) -> tuple[pa.Schema, int, pa.Table]:
+    data = read_table(again(source)).data
+    return data.schema, data.num_rows, data.slice(0, _shown(data.num_rows, rows))
+
+
 def _parquet(source: Source, rows: int | None) -> tuple[pa.Schema, int, pa.Table]:
     import pyarrow.parquet as pq
 
-    try:
-        # through a buffer of its own: pyarrow would close the file it is given
-        wrapped = pa.PythonFile(source.file, mode="r")
-        # by default pyarrow fetches every row group before it gives the first row
-        file = pq.ParquetFile(wrapped, pre_buffer=False, buffer_size=READ_BYTES)
-        schema, count = file.schema_arrow, file.metadata.num_rows
-        wanted, batches = _shown(count, rows), []
-        groups = _first_groups(file.metadata, wanted)
-        for batch in file.iter_batches(batch_size=max(wanted, 1), row_groups=groups):
-            batches.append(batch)
-            if sum(one.num_rows for one in batches) >= wanted:
-                break
-        return schema, count, pa.Table.from_batches(batches, schema).slice(0, wanted)
-    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ArtifactError(
-            f"`{source.name}` is a damaged table: {reason}",
-            hint="did the command or the copy that made it fail?",
-        ) from error
+    wrapped = pa.PythonFile(source.file, mode="r")
+    # by default pyarrow fetches every row group before it gives the first row
+    file = pq.ParquetFile(wrapped, pre_buffer=False, buffer_size=READ_BYTES)
+    schema, count = file.schema_arrow, file.metadata.num_rows
+    wanted, batches = _shown(count, rows), []
+    groups = _first_groups(file.metadata, wanted)
+    for batch in file.iter_batches(batch_size=max(wanted, 1), row_groups=groups):
+        batches.append(batch)
+        if sum(one.num_rows for one in batches) >= wanted:
+            break
+    return schema, count, pa.Table.from_batches(batches, schema).slice(0, wanted)
 
 
 def _first_groups(metadata: Any, wanted: int) -> list[int]:

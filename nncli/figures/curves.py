@@ -187,8 +187,7 @@ def _points(
 
 
 def _mean(rows: Sequence[Row], column: str) -> float:
-    numbers = [float(row[column]) for row in rows if row[column] is not None]
-    numbers = [one for one in numbers if np.isfinite(one)]
+    numbers = [float(row[column]) for row in rows if _is_finite(row[column])]
     return float(np.mean(numbers)) if numbers else float("nan")
 
 
@@ -205,7 +204,7 @@ def _given(
     """The columns `low` and `high` of the table, if they are there and belong to the values."""
     (run,) = runs.values()
     first = next(iter(run.values()))[0]
-    if column != VALUE or "low" not in first or "high" not in first:
+    if column != VALUE or not {"low", "high"} <= first.keys():
         return None, None
     low, high = (np.array([_mean(run.get(at, ()), end) for at in x]) for end in ("low", "high"))
     return (low, high) if np.isfinite(low).any() else (None, None)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from nncli.errors import ArtifactError, closest
 from nncli.figures.pictures import F64, Grid, Heatmaps
+from nncli.figures.table_roles import demand_number, is_number
 
 SIDES = ("_a", "_b")
 ROW, COLUMN, METRIC, VALUE, NOTE = "layer_a", "layer_b", "metric", "value", "note"
@@ -80,6 +81,7 @@ def heatmaps(
         raise ArtifactError(f"`{source}` has no pairs of columns such as `{ROW}` and `{COLUMN}`")
     if not data.num_rows:
         raise ArtifactError(f"`{source}` has no rows")
+    demand_number(data, VALUE, source=source)
     names = data[METRIC].to_pylist() if METRIC in data.column_names else [VALUE] * data.num_rows
     wanted = _wanted(list(dict.fromkeys(map(str, names))), metrics, source)
     meant = {str(one.get("metric")): one for one in said}
@@ -167,7 +169,9 @@ def limits(
         low, high = 0.0, 1.0
     elif low >= 0:
         low = 0.0
-    return low, high if high > low else low + 1.0, "low" if "distance" in metric else ""
+    if low == high:
+        high = low + (abs(low) or 1.0)
+    return low, high, "low" if "distance" in metric else ""
 
 
 def meaning(
@@ -195,7 +199,7 @@ def meaning(
 
 
 def _caption(data: pa.Table) -> str:
-    if "n" not in data.column_names:
+    if "n" not in data.column_names or not is_number(data, "n"):
         return ""
     counts = sorted({count for count in data["n"].to_pylist() if count is not None})
     if not counts:

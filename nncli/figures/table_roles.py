@@ -49,8 +49,12 @@ def find_roles(
     for name in (*([x] if x else []), *y):
         if name not in names:
             raise ArtifactError(f"`{source}` has no column `{name}`; {closest(name, names)}")
+    if x and not _is_plain(data, x):
+        raise ArtifactError(f"`{x}` in `{source}` is {data[x].type}: no axis runs along that")
     long = METRIC in names and VALUE in names and not y
     values = (VALUE,) if long else _value_columns(data, x, y, metrics, source)
+    for name in values:
+        demand_number(data, name, source=source)
     if long:
         _demand_metrics(data[METRIC].to_pylist(), metrics, source)
     beside = {*values, *y, *BESIDE, METRIC, *(() if long else _free_numbers(data))}
@@ -71,9 +75,6 @@ def _value_columns(
     data: pa.Table, x: str | None, y: Sequence[str], metrics: Sequence[str], source: str
 ) -> tuple[str, ...]:
     if y:
-        for name in y:
-            if not is_number(data, name):
-                raise ArtifactError(f"`{name}` in `{source}` is {data[name].type}, no number")
         return tuple(y)
     found = [name for name in _free_numbers(data) if name != x]
     _demand_metrics(found, metrics, source)
@@ -114,11 +115,24 @@ def _distinct(data: pa.Table, name: str) -> int:
     return len(data[name].unique().drop_null())
 
 
-def _is_key(data: pa.Table, name: str) -> bool:
+def demand_number(data: pa.Table, name: str, *, source: str) -> None:
+    """Refuse a column of anything but numbers.
+
+    Raises:
+        ArtifactError: It is one.
+    """
+    if not is_number(data, name):
+        raise ArtifactError(f"`{name}` in `{source}` is {data[name].type}, no number")
+
+
+def _is_plain(data: pa.Table, name: str) -> bool:
     kind = data[name].type
     names = (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary)
-    plain = is_number(data, name) or any(test(kind) for test in (*names, pa.types.is_boolean))
-    return bool(plain and _distinct(data, name) > 1)
+    return is_number(data, name) or any(test(kind) for test in (*names, pa.types.is_boolean))
+
+
+def _is_key(data: pa.Table, name: str) -> bool:
+    return _is_plain(data, name) and _distinct(data, name) > 1
 
 
 def _follows(data: pa.Table, name: str, axis: str) -> bool:

@@ -114,7 +114,7 @@ def _thinned(values: np.ndarray, step: int) -> np.ndarray:
 def _cell(grid: Grid, value: float, width: int, *, numbered: bool, colour: bool) -> Text:
     if not np.isfinite(value):
         return styled(f"{'–':^{width}}" if width > 1 else "–", "dim")
-    share = min(max((value - grid.low) / (grid.high - grid.low), 0.0), 1.0)
+    share = min(max((value - grid.low) / ((grid.high - grid.low) or 1.0), 0.0), 1.0)
     likeness = 1 - share if grid.alike == "low" else share
     text = f"{value:.2f}".replace("-0.00", "0.00") if abs(value) < 100 else f"{value:.3g}"
     if colour:

@@ -288,6 +288,14 @@ def test_a_format_that_is_only_recognised_comes_with_the_way_on(tmp_path, conten
     assert note in found.notes[0]
 
 
+def test_text_that_is_no_utf_8_is_damage(tmp_path):
+    data = pa.array([b"fine", b"\xff\xfe"]).cast(pa.string(), safe=False)
+    broken = pa.StringArray.from_buffers(2, *data.buffers()[1:])
+    pq.write_table(pa.table({"name": broken}), tmp_path / "t.parquet")
+    with pytest.raises(ArtifactError, match="damaged table"):
+        described(tmp_path / "t.parquet")
+
+
 def test_an_onnx_model_lists_weights_operators_and_shapes(tmp_path):
     onnx = pytest.importorskip("onnx")
     from onnx import TensorProto, helper, numpy_helper

@@ -277,6 +277,30 @@ def test_a_table_without_a_curve_is_refused(data, said):
         curves(data, source="t")
 
 
+@pytest.mark.parametrize(
+    ("columns", "settings", "said"),
+    [
+        (
+            {"step": [1, 2], "metric": ["m", "m"], "value": ["a", "b"]},
+            {},
+            "`value` in `t` is string",
+        ),
+        ({"step": [[1], [2]], "loss": [0.5, 1.0]}, {"x": "step"}, "no axis runs along that"),
+        ({"step": [1, 2], "loss": [0.5, 1.0], "name": ["a", "b"]}, {"y": ["name"]}, "no number"),
+        ({"step": pa.nulls(2, pa.int64()), "loss": [0.5, 1.0]}, {"x": "step"}, "no value to draw"),
+    ],
+)
+def test_columns_of_the_wrong_type_are_refused(columns, settings, said):
+    with pytest.raises(ArtifactError, match=said):
+        curves(pa.table(columns), source="t", **settings)
+
+
+def test_a_grid_of_words_is_refused():
+    data = pa.table({"layer_a": ["x"], "layer_b": ["y"], "value": ["high"]})
+    with pytest.raises(ArtifactError, match="`value` in `t` is string, no number"):
+        heatmaps(data, source="t")
+
+
 def test_reliability_bars_stand_where_the_bins_are():
     rng = np.random.default_rng(3)
     logits = rng.standard_normal((2, 300, 4)) * 2
