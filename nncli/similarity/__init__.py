@@ -8,9 +8,11 @@ from nncli.similarity.cca import cca, cca_r2, pwcca, svcca
 from nncli.similarity.cka import angular_cka, linear_cka
 from nncli.similarity.grid import Comparison, all_pairs, compare, same_named
 from nncli.similarity.layers import Layer, layer_of
+from nncli.similarity.metric import Metric
 from nncli.similarity.procrustes import procrustes, procrustes_angular, procrustes_size_shape
+from nncli.similarity.rbf_cka import rbf_cka
 from nncli.similarity.reduction import REDUCTIONS, Raw, reduce
-from nncli.similarity.registry import METRICS, Metric
+from nncli.similarity.registry import METRICS
 from nncli.similarity.regression import gulp, linear_r2
 from nncli.similarity.scores import Score, Settings
 from nncli.similarity.unbiased_cka import cka_lange, debiased_cka
@@ -39,6 +41,7 @@ __all__ = [
     "procrustes_angular",
     "procrustes_size_shape",
     "pwcca",
+    "rbf_cka",
     "reduce",
     "same_named",
     "svcca",

@@ -157,9 +157,10 @@ def by_gram(
     place = {id(x): index for index, x in enumerate({id(x): x for x in [*a, *b]}.values())}
     layers = list({id(x): x for x in [*a, *b]}.values())
     inner = np.zeros((len(layers), len(layers)))
-    for tile, count in gram_tiles(layers, work, exact=exact):
-        inner += count * (tile @ tile.T)
-        work.advance(len(pairs) * count * tile.shape[1] / a[0].n ** 2)
+    for tile in gram_tiles(layers, work, exact=exact):
+        flat = tile.entries.reshape(len(layers), -1)
+        inner += tile.count * (flat @ flat.T)
+        work.advance(len(pairs) * tile.count * flat.shape[1] / a[0].n ** 2)
     left, right = [place[id(x)] for x in a], [place[id(y)] for y in b]
     own = np.diagonal(inner)
     return (

@@ -7,7 +7,8 @@ from nncli.errors import MismatchError, UsageError, closest
 from nncli.similarity.centring import Centred, centre
 from nncli.similarity.cross import Pair
 from nncli.similarity.layers import Layer
-from nncli.similarity.registry import DEFAULT, METRICS, Metric
+from nncli.similarity.metric import Metric
+from nncli.similarity.registry import DEFAULT, METRICS
 from nncli.similarity.scores import Score, Settings
 from nncli.similarity.work import MEMORY, Work, unheard, working
 

@@ -1,8 +1,6 @@
 """The measures that `nncli compare` knows, as a dictionary to be read."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from nncli.similarity.cca import (
     cca,
@@ -15,6 +13,7 @@ from nncli.similarity.cca import (
     svcca_grid,
 )
 from nncli.similarity.cka import angular_cka, angular_cka_grid, linear_cka, linear_cka_grid
+from nncli.similarity.metric import LINEAR, PERMUTATION, ROTATION, SCALE, SHIFT, Metric
 from nncli.similarity.procrustes import (
     procrustes,
     procrustes_angular,
@@ -23,64 +22,14 @@ from nncli.similarity.procrustes import (
     procrustes_size_shape,
     procrustes_size_shape_grid,
 )
+from nncli.similarity.rbf_cka import rbf_cka, rbf_cka_grid
 from nncli.similarity.regression import gulp, gulp_grid, linear_r2, linear_r2_grid
-from nncli.similarity.scores import Grid
 from nncli.similarity.unbiased_cka import (
     cka_lange,
     cka_lange_grid,
     debiased_cka,
     debiased_cka_grid,
 )
-
-SHIFT, SCALE, PERMUTATION = "shift", "scale", "permutation"
-ROTATION, LINEAR = "rotation", "linear"
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One measure of how alike two layers are.
-
-    Attributes:
-        name: The name on the command line and in tables.
-        what: One line of which quantity it is, convention included.
-        kind: `similarity` (larger is more alike) or `distance`.
-        low: The least value there is.
-        high: The largest value there is; infinite for a distance without a bound.
-        symmetric: Whether exchanging the two layers changes nothing.
-        invariances: What may be done to either layer without changing the value: `shift` (add a
-            constant row), `scale` (multiply all by one number), `permutation` (of features),
-            `rotation` (any orthogonal map of features), `linear` (any invertible map of features).
-        paper: Where it comes from.
-        function: The measure on two arrays (n, d1) and (n, d2).
-        grid: The measure on many pairs of layers, the work of each layer done once.
-        columns: Columns it adds to the table.
-    """
-
-    name: str
-    what: str
-    kind: str
-    low: float
-    high: float
-    symmetric: bool
-    invariances: frozenset[str]
-    paper: str
-    function: Callable[..., float]
-    grid: Grid
-    columns: tuple[str, ...] = ()
-
-    def summary(self) -> dict[str, str | float | bool]:
-        """What a reader of its values should know, as one row of a table."""
-        return {
-            "metric": self.name,
-            "what": self.what,
-            "kind": self.kind,
-            "low": self.low,
-            "high": self.high,
-            "symmetric": self.symmetric,
-            "unchanged_by": ", ".join(sorted(self.invariances)),
-            "paper": self.paper,
-        }
-
 
 _ALL = (
     Metric(
@@ -130,6 +79,18 @@ _ALL = (
         paper="Williams et al. 2021",
         function=angular_cka,
         grid=angular_cka_grid,
+    ),
+    Metric(
+        name="rbf-cka",
+        what="CKA with a Gaussian kernel as wide as the median distance, and the biased HSIC",
+        kind="similarity",
+        low=0.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Kornblith et al. 2019",
+        function=rbf_cka,
+        grid=rbf_cka_grid,
     ),
     Metric(
         name="svcca",

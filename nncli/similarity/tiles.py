@@ -6,6 +6,7 @@ summed this way.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,24 @@ LARGEST = 256  # rows of a tile: products are near their top speed, and one floa
 SMALLEST = 16
 
 
-def gram_tiles(
-    layers: Sequence[Centred], work: Work, *, exact: bool
-) -> Iterator[tuple[F64, float]]:
+@dataclass(frozen=True)
+class Tile:
+    """One tile of the Gram matrix of every layer.
+
+    Attributes:
+        entries: Shape (layers, rows, columns), in a buffer that the next tile takes over.
+        rows: Which rows of the Gram matrices.
+        columns: Which columns.
+        count: How often the tile counts: 1 on the diagonal, else 2.
+    """
+
+    entries: F64
+    rows: slice
+    columns: slice
+    count: float
+
+
+def gram_tiles(layers: Sequence[Centred], work: Work, *, exact: bool) -> Iterator[Tile]:
     """The tiles of the upper half of the Gram matrix of every layer.
 
     Args:
@@ -31,8 +47,7 @@ def gram_tiles(
         exact: Multiply in float64 even where the layers are float32.
 
     Yields:
-        The entries of one tile of each Gram matrix, shape (layers, entries), in a buffer that the
-        next tile takes over; and how often the tile counts: 1 on the diagonal, else 2.
+        The tiles; their entries last until the next one.
     """
     n, widths = layers[0].n, [layer.d * layer.dtype.itemsize for layer in layers]
     fit = (work.memory // (16 * len(layers))) ** 0.5
@@ -49,7 +64,8 @@ def gram_tiles(
             shape = (len(layers), upper.height, lower.height)
             tile = flat[: int(np.prod(shape))].reshape(shape)
             work.run(_product(upper, lower, tile), range(len(layers)))
-            yield tile.reshape(len(layers), -1), 1.0 if left == top else 2.0
+            count = 1.0 if left == top else 2.0
+            yield Tile(tile, slice(*upper.span), slice(*lower.span), count)
 
 
 class _Strip:

@@ -97,6 +97,27 @@ def test_debiased_cka_is_the_cosine_of_u_centred_gram_matrices_by_either_route(
     assert values(compare(a, b, ["debiased-cka"])) == pytest.approx(expected, abs=1e-11)
 
 
+@pytest.mark.parametrize("n", [2, 3, 40, 150])
+@pytest.mark.parametrize("memory", [1, 1 << 28])
+def test_the_median_distance_is_exact_in_memory_and_by_selection(n, memory):
+    from scipy.spatial.distance import pdist
+
+    from nncli.similarity.distances import median_distance
+
+    x = side(1, n=n)[1].rows(0, n)
+    x[: n // 2] = x[0]  # many equal distances, some of them 0
+    found = median_distance(centre(layer_of(x, "x")), Work(memory=memory))
+    assert found == pytest.approx(np.median(pdist(x)), rel=1e-12, abs=1e-12)
+
+
+def test_a_layer_with_most_rows_the_same_has_no_rbf_cka():
+    spike = np.zeros((150, 3))
+    spike[7] = 1.0
+    found = compare([layer_of(spike, "spike")], side(2), ["rbf-cka"])
+    assert values(found) == [None] * 3
+    assert "most distances between examples are 0" in str(found[0].score.note)
+
+
 def test_too_few_examples_for_debiased_cka_are_null_with_a_note():
     found = compare(side(1, n=3), side(2, n=3), ["debiased-cka", "cka-lange"])
     assert {one.score.note for one in found[:9]} == {"3 examples; the unbiased HSIC needs 4"}
