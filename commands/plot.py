@@ -1,11 +1,9 @@
 """`nncli plot`: the natural picture of an artifact."""
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,13 +12,10 @@ from nncli import options
 from nncli.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from nncli.figures.pictures import Picture
     from nncli.formats.entry import Entry
     from nncli.formats.sources import Source
 
-SUFFIXES = {".png": "png", ".svg": "svg", ".pdf": "pdf", ".txt": "text"}
 PICTURES = {
     "activations": "the variance of each layer over its principal components",
     "checkpoint": "a histogram of each tensor",
@@ -102,9 +97,10 @@ def command(
       nncli plot runs/ --metric test_accuracy -o learning.svg
       nncli plot predictions.parquet -o reliability.pdf
     """
+    from nncli.formats.figure_files import choose_format
     from nncli.formats.output import open_output
 
-    chosen = _format(output, form)
+    chosen = choose_format(output, form)
     choices = Choices(x, y, metrics, layers)
     with open_output(output, kind="figure", overwrite=overwrite, binary=chosen != "text") as out:
         picture, given = _picture(artifact, kind, choices)
@@ -115,26 +111,6 @@ def command(
 
         entry = options.entry("figure", inputs=[given])
         out.write(encode(draw(picture), chosen, entry=entry.to_json()))
-
-
-def _format(output: str, wanted: str) -> str:
-    """Settle the format of the figure: by the option, the suffix, a terminal or a pipe."""
-    suffix = "" if output == "-" else Path(output).suffix.lower()
-    named = SUFFIXES.get(suffix)
-    if wanted == "auto":
-        if output == "-":
-            return "text" if sys.stdout.isatty() else "png"
-        if named is None and suffix and not Path(output).exists():
-            raise UsageError(
-                f"no figure is written as `{suffix}`", hint=f"use one of {', '.join(SUFFIXES)}"
-            )
-        return named or "png"
-    if named and named != wanted:
-        raise UsageError(
-            f"`{output}` ends in `{suffix}`, but `--format {wanted}` was asked for",
-            hint="leave out `--format`, or change the suffix",
-        )
-    return wanted
 
 
 def _text(picture: "Picture", *, live: bool) -> str:
@@ -209,11 +185,12 @@ def _demand_fitting(choices: Choices, kind: str, name: str) -> None:
 def _table(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
     from nncli.figures.curves import curves
     from nncli.figures.grids import diagonal, heatmaps, pair_columns, sides_of
+    from nncli.figures.table_roles import of_layers
     from nncli.formats.describe_tables import read_rows
 
     table = read_rows(source)
     given = Given(source.name, table.digest, table.entry)
-    data = _of_layers(table.data, choices.layers, source.name)
+    data = of_layers(table.data, choices.layers, source=source.name)
     wanted: Any = {"source": source.name, "metrics": choices.metrics}
     along = choices.x or choices.y
     if pair_columns(data.column_names) and not along:
@@ -227,23 +204,6 @@ def _table(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
             return heatmaps(data, sides=sides_of(inputs), said=said, **wanted), given
         data = single
     return curves(data, x=choices.x, y=choices.y, **wanted), given
-
-
-def _of_layers(data: "pa.Table", layers: tuple[str, ...], name: str) -> "pa.Table":
-    """The rows about some layers only."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from nncli.layer_names import select_layers
-
-    columns = [one for one in ("layer", "layer_a", "layer_b") if one in data.column_names]
-    if layers and not columns:
-        raise ArtifactError(f"`{name}` has no column `layer` for `--layer` to choose from")
-    for column in columns if layers else ():
-        there = dict.fromkeys(str(one) for one in data[column].to_pylist())
-        chosen = select_layers(there, layers, source=name)
-        data = data.filter(pc.is_in(data[column].cast(pa.string()), pa.array(chosen)))
-    return data
 
 
 def _predictions(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
@@ -275,10 +235,14 @@ def _activations(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
 def _checkpoint(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
     from nncli.figures.tensors import weight_histograms
     from nncli.formats.any_tensors import blocks, numeric, open_any_tensors
+    from nncli.formats.tensor_groups import natural
     from nncli.layer_names import select_layers
 
     file = open_any_tensors(source)
-    names = select_layers(numeric(file), choices.layers, source=file.name)
+    there = list(numeric(file))
+    if source.format in ("safetensors", "folder"):  # whose order is that of bytes
+        there.sort(key=natural)
+    names = select_layers(there, choices.layers, source=file.name)
     drawn, rest = names[:MOST_TENSORS], len(names) - MOST_TENSORS
     shown = options.progress(drawn, label="counting", unit="tensor")
     tensors = {name: partial(blocks, file, name) for name in shown}

@@ -105,6 +105,7 @@ def _statistics(
     from dataclasses import asdict
 
     from nncli.formats.any_tensors import blocks, numeric, open_any_tensors
+    from nncli.formats.describe_contents import in_order
     from nncli.formats.describe_tables import number_columns
     from nncli.formats.describe_text import MOST_LINES
     from nncli.tensor_statistics import summarise
@@ -116,6 +117,6 @@ def _statistics(
         return {}
     with open_any_tensors(source) as file:
         readable = numeric(file)
-        names = [one.name for one in found.tensors[: None if everything else MOST_LINES]]
+        names = [one.name for one in in_order(found)[: None if everything else MOST_LINES]]
         shown = options.progress(names, label="reading", unit="tensor")
         return {name: asdict(summarise(blocks(file, name))) for name in shown if name in readable}

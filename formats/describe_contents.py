@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nncli.formats.describe import Description, Member
-from nncli.formats.tensor_groups import TensorGroup, grouped, one_by_one
+from nncli.formats.describe import Description, Member, TensorLine
+from nncli.formats.tensor_groups import TensorGroup, grouped, natural, one_by_one
 from nncli.formats.text_parts import (
     DIGEST,
     DIGEST_LETTERS,
@@ -48,8 +48,8 @@ def tensor_parts(
         statistics: Statistics by the name of the tensor.
         most: How many lines at most, `None` for all.
     """
-    lines = found.tensors or ()
     said = layer_facts(found)
+    lines = in_order(found)
     groups = one_by_one(lines)
     if most is not None and len(groups) > most and not statistics and not said:
         groups = grouped(lines)
@@ -62,6 +62,20 @@ def tensor_parts(
     total = f"{tensors}, {numbers:,} {word}, {size_text(size)}"
     ends = [marked(f"and {rest:,} more; `--all` lists them", "yellow")] if rest else []
     return [plain(""), drawing, *ends, plain(total)]
+
+
+def in_order(found: Description) -> Sequence[TensorLine]:
+    """The tensors in the order of the network, or as one counts where a file has no order."""
+    lines, said = found.tensors or (), layer_facts(found)
+    if found.format not in ("safetensors", "folder"):
+        return lines
+
+    def place(line: TensorLine) -> tuple[bool, float, object]:
+        order = said.get(line.name, {}).get("order")
+        known = float(order) if isinstance(order, int) else float("inf")
+        return not line.name.startswith("@"), known, natural(line.name)
+
+    return sorted(lines, key=place)
 
 
 def _tensor_table(

@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,12 @@ class TensorGroup:
 
     line: TensorLine
     count: int = 1
+
+
+def natural(name: str) -> list[tuple[bool, int, str]]:
+    """A key to sort names by, in which `layer.2` comes before `layer.10`."""
+    words = re.split(r"(\d+)", name)
+    return [(word.isdecimal(), int(word) if word.isdecimal() else 0, word) for word in words]
 
 
 def one_by_one(lines: Iterable[TensorLine]) -> list[TensorGroup]:

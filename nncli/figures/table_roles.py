@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from nncli.errors import ArtifactError, closest
+from nncli.layer_names import select_layers
 
 METRIC, VALUE, NOTE = "metric", "value", "note"
 BESIDE = ("se", "low", "high", "n", NOTE, "digest", "path", "command")  # never keys
@@ -154,3 +155,24 @@ def _choose_axis(data: pa.Table, keys: Sequence[str]) -> str | None:
         return name in REPLICATES, not is_number(data, name), -_distinct(data, name), known
 
     return min(keys, key=preference)
+
+
+def of_layers(data: pa.Table, globs: Sequence[str], *, source: str) -> pa.Table:
+    """The rows of a table about some layers only.
+
+    Args:
+        data: Columns `layer`, or `layer_a` and `layer_b`.
+        globs: Patterns, see `nncli.layer_names`; none means all.
+        source: The table's name, for errors.
+
+    Raises:
+        ArtifactError: There is no such column, or a pattern matches nothing.
+    """
+    columns = [one for one in ("layer", "layer_a", "layer_b") if one in data.column_names]
+    if globs and not columns:
+        raise ArtifactError(f"`{source}` has no column `layer` for `--layer` to choose from")
+    for column in columns if globs else ():
+        names = [str(one) for one in data[column].to_pylist()]
+        chosen = set(select_layers(dict.fromkeys(names), globs, source=source))
+        data = data.filter(pa.array([name in chosen for name in names]))
+    return data

@@ -165,6 +165,13 @@ def test_nothing_in_a_file_can_reach_the_terminal(tmp_path):
         assert "\\x1b[2Jx" in text
 
 
+def test_layer_2_comes_before_layer_10(tmp_path):
+    names = [f"layer.{n}.w" for n in (10, 2, 1)]
+    save_file({name: np.zeros(n) for n, name in enumerate(names)}, tmp_path / "t.safetensors")
+    lines = text_of(tmp_path / "t.safetensors").splitlines()
+    assert [line.split()[0] for line in lines[-4:-1]] == names[::-1]
+
+
 def test_equal_blocks_become_one_line():
     names = [f"layer.{n}.{part}" for n in range(12) for part in ("weight", "bias")]
     lines = [TensorLine(name, "F32", (3,) if "bias" in name else (3, 3), 0) for name in names]
