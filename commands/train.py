@@ -327,7 +327,9 @@ def _load(spec: str) -> tuple["Dataset", "Dataset"]:
 
 
 def _arrays(dataset: "Dataset") -> "Arrays":
-    """The examples, if they are something to train on."""
+    """The examples, if they are something to train on, in memory."""
+    import numpy as np
+
     from nncli.training import Arrays
 
     if dataset.x is None or dataset.y is None:
@@ -335,7 +337,7 @@ def _arrays(dataset: "Dataset") -> "Arrays":
         raise MismatchError(
             f"`{dataset.name}` has {what}", hint="`train` needs numbers or token ids, and labels"
         )
-    return Arrays(dataset.x, dataset.y, dataset.mask)
+    return Arrays(np.asarray(dataset.x), dataset.y, dataset.mask)
 
 
 def _with_noise(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+BLOCK_BYTES = 1 << 24
 
 
 def content_digest(content: Mapping[str, Array | tuple[str, ...] | None]) -> str:
@@ -35,7 +38,11 @@ def _add_text(digest: "hashlib._Hash", name: str, texts: Array | tuple[str, ...]
         digest.update(len(encoded).to_bytes(8, "little") + encoded)
 
 
-def _add_array(digest: "hashlib._Hash", name: str, array: Array) -> None:
-    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
-    digest.update(json.dumps([name, array.dtype.str, *array.shape]).encode() + b"\n")
-    digest.update(array.reshape(-1).view(np.uint8).data)
+def _add_array(digest: "hashlib._Hash", name: str, array: Any) -> None:
+    """Add values in the order of C, little-endian, by blocks: inputs may lie in a file."""
+    kind = array.dtype.newbyteorder("<")
+    digest.update(json.dumps([name, kind.str, *array.shape]).encode() + b"\n")
+    rows = max(1, BLOCK_BYTES // max(1, math.prod(array.shape[1:]) * kind.itemsize))
+    for start in range(0, len(array), rows):
+        block = np.ascontiguousarray(array[start : start + rows], kind)
+        digest.update(block.reshape(-1).view(np.uint8).data)

@@ -16,14 +16,13 @@ from nncli.formats.dataset_rows import (
     join_rows,
 )
 from nncli.formats.entry import demand_kind
+from nncli.formats.features import CHANNELS, channels_last
 from nncli.formats.labels import Labels, name_classes, read_labels
 from nncli.formats.splits import PARTS, choose_rows, parts_of
+from nncli.formats.stored_rows import stored_inputs, take_rows
 from nncli.formats.tensors import TensorFile
 
 Array = NDArray[Any]
-
-TAKEN = ("x", "mask", "example_id", "text")
-BLOCK_BYTES = 1 << 26
 
 
 def read_arrays(file: TensorFile, split: str, limit: int | None) -> Rows:
@@ -126,10 +125,16 @@ def _take_part(
     count = file.specs[roles["x" if "x" in roles else "text"]].shape[0]
     others = {name: roles[name] for name in roles if name not in ROLES.values()}
     factors = {
-        name: stored for name, stored in others.items() if file.specs[stored].shape[:1] == (count,)
+        name: column for name, column in others.items() if file.specs[column].shape[:1] == (count,)
     }
-    warn_left_out(file, (stored for name, stored in others.items() if name not in factors))
-    taken = {role: take_rows(file, roles[role], rows) for role in roles if role in TAKEN}
+    warn_left_out(file, (column for name, column in others.items() if name not in factors))
+    taken: dict[str, Any] = {
+        role: take_rows(file, roles[role], rows)
+        for role in ("mask", "example_id", "text")
+        if role in roles
+    }
+    if "x" in roles:
+        taken["x"] = _inputs(file, roles["x"], rows)
     text = taken.pop("text", None)
     return Rows(
         places=rows + offset,
@@ -138,8 +143,8 @@ def _take_part(
         class_names=labels.class_names if labels else None,
         text=tuple(text.tolist()) if text is not None else None,
         factors={
-            name.removeprefix(FACTOR_PREFIX): take_rows(file, stored, rows)
-            for name, stored in factors.items()
+            name.removeprefix(FACTOR_PREFIX): take_rows(file, column, rows)
+            for name, column in factors.items()
         },
         nchw=file.entry is not None,
         entry=file.entry,
@@ -147,26 +152,8 @@ def _take_part(
     )
 
 
-def take_rows(file: TensorFile, name: str, rows: NDArray[np.int64]) -> Array:
-    """Read some rows of a tensor, ascending; nothing behind the last of them is read.
-
-    The memory is that of the rows and of one block.
-    """
-    if not len(rows) or rows[-1] - rows[0] + 1 == len(rows):
-        return (
-            file.rows(name, int(rows[0]), int(rows[-1]) + 1) if len(rows) else file.rows(name, 0, 0)
-        )
-    spec = file.specs[name]
-    step = max(1, BLOCK_BYTES * spec.shape[0] // max(spec.size, 1))
-    taken: Array | None = None
-    done = 0
-    for start in range(int(rows[0]), int(rows[-1]) + 1, step):
-        here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, start + step)]
-        if len(here):
-            block = file.rows(name, start, int(here[-1]) + 1)
-            if taken is None:
-                taken = np.empty((len(rows), *block.shape[1:]), block.dtype)
-            taken[done : done + len(here)] = block[here - start]
-            done += len(here)
-    assert taken is not None
-    return taken
+def _inputs(file: TensorFile, name: str, rows: NDArray[np.int64]) -> Any:
+    """Inputs that can stay in their file do so; others are read."""
+    nchw = file.entry is not None or not channels_last(file.specs[name].shape, CHANNELS)
+    stored = stored_inputs(file, name, rows) if nchw else None
+    return take_rows(file, name, rows) if stored is None else stored

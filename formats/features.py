@@ -1,11 +1,13 @@
 """Inputs of a network as commands take them: float32 (images in [0, 1], NCHW) or token ids."""
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError
+from nncli.formats.stored_rows import StoredRows
 
 Array = NDArray[Any]
 
@@ -14,7 +16,7 @@ CHANNELS_OF_BYTES = (1, 3, 4)
 CHECKED_AT_ONCE = 1 << 22
 
 
-def to_inputs(x: Array, *, source: str, places: Array, nchw: bool = False) -> Array:
+def to_inputs(x: Any, *, source: str, places: Array, nchw: bool = False) -> Any:
     """Convert stored inputs.
 
     Bytes (uint8) are divided by 255; bytes (n, height, width) get a channel. In four dimensions
@@ -29,12 +31,16 @@ def to_inputs(x: Array, *, source: str, places: Array, nchw: bool = False) -> Ar
         nchw: The layout is known to be right already.
 
     Returns:
-        (n, ...) float32, finite, or (n, T) int64 token ids; at least two dimensions.
+        (n, ...) float32, finite, or (n, T) int64 token ids; at least two dimensions. Large inputs
+        that need no conversion stay in their file.
 
     Raises:
         ArtifactError: It is no numbers, a row is empty, holds a NaN or infinite value, or a token
             id is negative.
     """
+    if isinstance(x, StoredRows):  # what stays in its file is float32 in the right layout
+        demand_finite(x, source=source, places=places)
+        return x
     if x.dtype.kind not in "fiub":
         raise ArtifactError(f"the inputs in `{source}` are {x.dtype}, expected numbers")
     if x.ndim == 1:
@@ -56,9 +62,12 @@ def to_nchw(x: Array, channels: tuple[int, ...]) -> Array:
     """Put the channels of images in front; see `to_inputs` for the rule. A view."""
     if x.ndim == 3 and x.dtype == np.uint8:
         return x[:, None]
-    if x.ndim == 4 and x.shape[3] in channels and x.shape[1] not in channels:
-        return x.transpose(0, 3, 1, 2)
-    return x
+    return x.transpose(0, 3, 1, 2) if channels_last(x.shape, channels) else x
+
+
+def channels_last(shape: tuple[int, ...], channels: tuple[int, ...]) -> bool:
+    """Whether images of a shape (n, ...) have their channels last; see `to_inputs`."""
+    return len(shape) == 4 and shape[3] in channels and shape[1] not in channels
 
 
 def _scale_bytes(x: Array) -> NDArray[np.float32]:
@@ -78,18 +87,19 @@ def _token_ids(x: Array, source: str, places: Array) -> NDArray[np.int64]:
     return ids
 
 
-def demand_finite(x: Array, *, source: str, places: Array) -> None:
+def demand_finite(x: Any, *, source: str, places: Array) -> None:
     """Refuse NaN and infinite inputs, block by block.
 
     Raises:
         ArtifactError: There is one; its row is named.
     """
-    step = max(1, CHECKED_AT_ONCE // max(1, x[:1].size))
+    step = max(1, CHECKED_AT_ONCE // max(1, math.prod(x.shape[1:])))
     for start in range(0, len(x), step):
-        block = np.isfinite(x[start : start + step])
-        if not block.all():
-            row = start + int(np.argmin(block.reshape(len(block), -1).all(axis=1)))
-            bad = x[row][~np.isfinite(x[row])][0]
+        block = x[start : start + step]
+        finite = np.isfinite(block)
+        if not finite.all():
+            place = int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+            bad, row = block[place][~finite[place]][0], start + place
             raise ArtifactError(
                 f"row {places[row]} of `{source}` holds {bad} among its inputs",
                 hint="drop or fill such rows; only factor columns may hold missing values",

@@ -70,6 +70,10 @@ class NumpyFile(TensorFile):
             self._flat = file.tell(), dtype
         self.specs[name] = TensorSpec(found, shape)
 
+    def reopened(self) -> "NumpyFile | None":
+        """The same file once more, if its rows can be read one by one."""
+        return None if self._flat is None else NumpyFile(self._source.reopened())
+
     def _load(self, name: str, start: int, shape: tuple[int, ...]) -> Array:
         if self._flat is None:
             with self._turn:

@@ -110,6 +110,10 @@ class Source:
     ) -> None:
         self.close()
 
+    def reopened(self) -> "Source":
+        """The same bytes once more, independent of this source's closing."""
+        return Source(self.name, os.fdopen(os.dup(self.file.fileno()), "rb"), path=self.path)
+
     def close(self) -> None:
         """Close the file; a spooled one disappears."""
         if self._file is not None:

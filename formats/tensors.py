@@ -100,6 +100,14 @@ class TensorFile:
         """The SHA-256 of the file, as `sha256:<hex>`."""
         return self._source.digest
 
+    def reopened(self) -> "TensorFile | None":
+        """The same file once more, for whoever reads on after this one is closed.
+
+        Returns:
+            The file; `None` where rows cannot be read one by one.
+        """
+        return None
+
     def read(self, name: str) -> Array:
         """The whole of one tensor; bfloat16 is widened, exactly, to float32."""
         return self._load(name, 0, self.specs[name].shape)
@@ -126,6 +134,12 @@ class _Safetensors(TensorFile):
         super().__init__(source, header.metadata)
         self.specs = header.specs
         self._offsets = header.offsets
+
+    def reopened(self) -> TensorFile:
+        """The same file once more."""
+        return _Safetensors(
+            self._source.reopened(), Header(self.specs, self._offsets, self.metadata)
+        )
 
     def _load(self, name: str, start: int, shape: tuple[int, ...]) -> Array:
         spec = self.specs[name]

@@ -66,7 +66,7 @@ def perturber(network: nn.Module, change: Change, inputs: Inputs, *, seed: int) 
         return None
     if change.norm is None:
         return _corrupter(change, seed)
-    return _attacker(network, change, attacks.valid_box(torch.from_numpy(inputs.x)))
+    return _attacker(network, change, attacks.valid_box(torch.from_numpy(np.asarray(inputs.x))))
 
 
 def _attacker(network: nn.Module, change: Change, box: attacks.Box | None) -> Perturb:
@@ -120,7 +120,7 @@ def demand_changeable(change: Change, inputs: Inputs, y: Array | None, *, source
     if not change.strength:
         return
     if change.norm is None:
-        _demand_images(inputs.x, source)
+        _demand_images(np.asarray(inputs.x), source)
     elif inputs.x.dtype.kind != "f":
         raise MismatchError(f"`{source}` holds token ids, which have no neighbours to attack with")
     elif y is None:

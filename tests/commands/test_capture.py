@@ -13,9 +13,10 @@ from nncli.cli import cli
 from nncli.commands.capture import REDUCTIONS as OFFERED
 from nncli.formats.activations import open_activations
 from nncli.formats.entry import Entry
+from nncli.formats.safetensors_header import TensorSpec
 from nncli.formats.series import MANIFEST
 from nncli.formats.tables import write_table
-from nncli.formats.tensors import open_tensors, write_tensors
+from nncli.formats.tensors import create_tensors, open_tensors, write_tensors
 from nncli.reductions import REDUCTIONS
 
 RANDOM = np.random.default_rng(0)
@@ -369,7 +370,7 @@ def peak():
 
 def capture(limit, target):
     try:
-        cli(["capture", "net.safetensors", "--data", "x.npz", "--limit", limit, "-o", target])
+        cli(["capture", "net.safetensors", "--data", sys.argv[1], "--limit", limit, "-o", target])
     except SystemExit as done:
         assert done.code == 0, done.code
 
@@ -383,10 +384,22 @@ print(peak() - before)
 def test_memory_does_not_grow_with_the_rows(here, python):
     np.savez("x.npz", x=np.zeros((12_000, 16), np.float32))
     checkpoint("net.safetensors", "mlp:16-4096-3")
-    done = python(MEMORY, cwd=here)
+    done = python(MEMORY, "x.npz", cwd=here)
     assert done.returncode == 0, done.stderr
     assert os.path.getsize("b.safetensors") > 190e6
     assert int(done.stdout) < 60  # MiB
+
+
+def test_memory_does_not_grow_with_large_inputs(here, python):
+    with create_tensors(
+        "x.data", {"x": TensorSpec("F32", (12_000, 8192))}, Entry("dataset")
+    ) as file:
+        for _ in range(12):  # 393 MB that are never in memory at once
+            file.append("x", np.zeros((1000, 8192), np.float32))
+    checkpoint("net.safetensors", "mlp:8192-8-3")
+    done = python(MEMORY, "x.data", cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 120  # MiB
 
 
 @pytest.fixture(scope="module")

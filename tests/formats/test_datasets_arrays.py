@@ -5,9 +5,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from nncli.errors import ArtifactError, NncliWarning
-from nncli.formats.dataset_arrays import take_rows
 from nncli.formats.datasets import load
 from nncli.formats.entry import Entry
+from nncli.formats.stored_rows import StoredRows, take_rows
 from nncli.formats.tensors import open_tensors, write_tensors
 
 
@@ -308,7 +308,7 @@ def test_complex_and_text_inputs_are_refused(tmp_path):
 
 @pytest.mark.parametrize("block", [1, 7, 1 << 20])
 def test_scattered_rows_are_read_in_blocks(tmp_path, monkeypatch, block):
-    monkeypatch.setattr("nncli.formats.dataset_arrays.BLOCK_BYTES", block * X[0].nbytes)
+    monkeypatch.setattr("nncli.formats.stored_rows.BLOCK_BYTES", block * X[0].nbytes)
     save_file({"x": X}, tmp_path / "x")
     with open_tensors(str(tmp_path / "x")) as file:
         for rows in ([0, 3, 4, 11], [2], [4, 5, 6], []):
@@ -328,3 +328,47 @@ def test_nothing_behind_the_limit_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(kind, "rows", spy)
     load(str(tmp_path / "data"), limit=4)
     assert [one for one in read if one[0] == "x"] == [("x", 0, 4)]
+
+
+def same(one, other):
+    assert one.digest == other.digest
+    assert (np.asarray(one.x) == np.asarray(other.x)).all()
+    assert (one.x[2:5] == other.x[2:5]).all()
+    assert one.x.shape == other.x.shape
+    assert (one.y == other.y).all()
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "npy"])
+def test_large_inputs_stay_in_their_file_and_are_the_same(tmp_path, monkeypatch, suffix):
+    path = str(tmp_path / f"data.{suffix}")
+    x = np.random.default_rng(0).standard_normal((40, 2, 3, 4)).astype(np.float32)
+    y = np.arange(40) % 4
+    if suffix == "npy":
+        np.save(path, x)
+    else:
+        save_file({"x": x, "y": y}, path)
+    for settings in ({}, {"split": "test"}, {"split": "train", "limit": 7}):
+        read = load(path, **settings)
+        with monkeypatch.context() as patch:
+            patch.setattr("nncli.formats.stored_rows.LARGE", 0)
+            stored = load(path, **settings)
+        assert isinstance(stored.x, StoredRows)
+        assert isinstance(read.x, np.ndarray)
+        if suffix == "safetensors":
+            same(read, stored)
+        assert (np.asarray(stored.x) == read.x).all()
+        assert stored.digest == read.digest
+
+
+def test_a_row_that_is_not_finite_is_named_though_it_stays_in_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("nncli.formats.stored_rows.LARGE", 0)
+    x = np.zeros((9, 3), np.float32)
+    x[7, 1] = np.nan
+    assert "row 7 of" in str(error_of(save(tmp_path, x=x)))
+
+
+def test_images_with_their_channels_last_do_not_stay_in_their_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("nncli.formats.stored_rows.LARGE", 0)
+    x = np.random.default_rng(0).random((5, 4, 6, 3)).astype(np.float32)
+    data = load(save(tmp_path, x=x))
+    assert (data.x == x.transpose(0, 3, 1, 2)).all()
