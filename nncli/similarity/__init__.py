@@ -9,6 +9,7 @@ from nncli.similarity.cka import angular_cka, linear_cka
 from nncli.similarity.grid import Comparison, all_pairs, compare, same_named
 from nncli.similarity.layers import Layer, layer_of
 from nncli.similarity.metric import Metric
+from nncli.similarity.neighbours import jaccard_knn, mutual_knn
 from nncli.similarity.procrustes import procrustes, procrustes_angular, procrustes_size_shape
 from nncli.similarity.rbf_cka import rbf_cka
 from nncli.similarity.reduction import REDUCTIONS, Raw, reduce
@@ -34,9 +35,11 @@ __all__ = [
     "compare",
     "debiased_cka",
     "gulp",
+    "jaccard_knn",
     "layer_of",
     "linear_cka",
     "linear_r2",
+    "mutual_knn",
     "procrustes",
     "procrustes_angular",
     "procrustes_size_shape",

@@ -14,6 +14,12 @@ from nncli.similarity.cca import (
 )
 from nncli.similarity.cka import angular_cka, angular_cka_grid, linear_cka, linear_cka_grid
 from nncli.similarity.metric import LINEAR, PERMUTATION, ROTATION, SCALE, SHIFT, Metric
+from nncli.similarity.neighbours import (
+    jaccard_knn,
+    jaccard_knn_grid,
+    mutual_knn,
+    mutual_knn_grid,
+)
 from nncli.similarity.procrustes import (
     procrustes,
     procrustes_angular,
@@ -205,6 +211,30 @@ _ALL = (
         function=gulp,
         grid=gulp_grid,
         columns=("dims_a", "dims_b"),
+    ),
+    Metric(
+        name="mutual-knn",
+        what="share of the 10 nearest neighbours by cosine, rows not centred, that both have",
+        kind="similarity",
+        low=0.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SCALE, PERMUTATION, ROTATION}),
+        paper="Huh et al. 2024",
+        function=mutual_knn,
+        grid=mutual_knn_grid,
+    ),
+    Metric(
+        name="jaccard-knn",
+        what="Jaccard similarity of the 10 nearest neighbours by cosine, rows not centred",
+        kind="similarity",
+        low=0.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SCALE, PERMUTATION, ROTATION}),
+        paper="Klabunde et al. 2023",
+        function=jaccard_knn,
+        grid=jaccard_knn_grid,
     ),
 )
 

@@ -118,6 +118,33 @@ def test_a_layer_with_most_rows_the_same_has_no_rbf_cka():
     assert "most distances between examples are 0" in str(found[0].score.note)
 
 
+@pytest.mark.parametrize("name", ["mutual-knn", "jaccard-knn"])
+def test_ten_examples_have_too_few_neighbours(name):
+    few, enough = (compare(side(1, n=n), side(2, n=n), [name]) for n in (10, 11))
+    assert values(few) == [None] * 9
+    assert {one.score.note for one in few} == {"10 examples; 10 neighbours need 11"}
+    assert values(enough) == [1.0] * 9  # all others are neighbours
+
+
+@pytest.mark.parametrize("memory", [1, 100_000, 1 << 28])
+def test_neighbours_are_those_of_scikit_learn_and_ties_go_to_the_first_rows(memory):
+    from sklearn.neighbors import NearestNeighbors
+
+    from nncli.similarity.neighbours import nearest
+
+    x = side(1)[1].rows(0, 150)
+    found = nearest(centre(layer_of(x, "x")), memory)
+    peer = NearestNeighbors(n_neighbors=10, metric="cosine").fit(x).kneighbors()[1]
+    assert np.array_equal(np.sort(found), np.sort(peer))
+    x[20:] = x[20]
+    x[:20] *= -1
+    x[3] = 0.0
+    found = nearest(centre(layer_of(x, "x")), memory)
+    assert sorted(found[90]) == list(range(20, 30))
+    assert sorted(found[25]) == [*range(20, 25), *range(26, 31)]
+    assert sorted(found[3]) == [0, 1, 2, *range(4, 11)]
+
+
 def test_too_few_examples_for_debiased_cka_are_null_with_a_note():
     found = compare(side(1, n=3), side(2, n=3), ["debiased-cka", "cka-lange"])
     assert {one.score.note for one in found[:9]} == {"3 examples; the unbiased HSIC needs 4"}
