@@ -189,7 +189,7 @@ def _members(origins: "Sequence[Origin]", changes: "Sequence[Change]") -> "list[
     from nncli.checkpoint_names import short_names
     from nncli.formats.prediction_columns import Member
 
-    names = short_names([options.portable(one.name) for one in origins])
+    names = short_names([options.without_descriptor(one.name) for one in origins])
     return [
         Member(name, origin.factors, change.label, change.strength or None)
         for name, origin in zip(names, origins, strict=True)

@@ -191,7 +191,7 @@ def open_activations(source: str | Source) -> Activations:
             raise ArtifactError(f"`{file.name}` holds no layer: no tensor has rows")
         if file.entry is None:
             _demand_common_rows(file, names)
-        order = [name for name in recorded if name in names] or names
+        order = sorted(names, key=lambda name: _place(recorded.get(name), len(recorded)))
         n = total if total is not None else file.specs[names[0]].shape[0]
         if n == 0:
             raise ArtifactError(f"`{file.name}` has zero rows")
@@ -201,6 +201,12 @@ def open_activations(source: str | Source) -> Activations:
     except BaseException:
         file.close()
         raise
+
+
+def _place(recorded: object, otherwise: int) -> int:
+    """Where a layer stands in the network, if its entry says so."""
+    place = recorded.get("order") if isinstance(recorded, dict) else None
+    return place if isinstance(place, int) else otherwise
 
 
 def _numeric(file: TensorFile, name: str) -> bool:

@@ -319,10 +319,14 @@ def _input(one: Any) -> dict[str, Any]:
     return {**found, "entry": parent.as_parent()} if parent is not None else found
 
 
+def without_descriptor(name: str) -> str:
+    """`-` for any pipe, whatever its number, and other names as they are."""
+    return "-" if name.startswith(("/dev/fd/", "/proc/self/fd/", "/dev/stdin")) else name
+
+
 def portable(name: str) -> str:
     """A name as artifacts record it: pipes are `-`, absolute paths lose their folders."""
-    if name.startswith(("/dev/fd/", "/proc/self/fd/", "/dev/stdin")):
-        return "-"
+    name = without_descriptor(name)
     name = os.fsencode(name).decode("utf-8", "replace")  # Linux allows any bytes in file names
     return Path(name).name if Path(name).is_absolute() else name
 

@@ -226,3 +226,16 @@ def test_rows_of_tokens_cannot_be_joined_by_example(capture):
     second = capture("b", [2, 1], source="s", digest="e")
     with pytest.raises(MismatchError, match="has a row for each token"):
         align(first, second)
+
+
+def test_layers_come_in_the_order_of_the_network(tmp_path):
+    names = ["block.0", "block.2", "block.10", "head"]
+    layers = {name: {"order": place} for place, name in enumerate(names)}
+    entry = Entry("activations", facts={"n": 2, "layers": layers})
+    path = str(tmp_path / "a.safetensors")
+    write_tensors(path, {name: np.zeros((2, 3), np.float32) for name in names}, entry)
+    with open_activations(path).file as file:
+        assert list(file.specs) != names
+    found = open_activations(path)
+    found.file.close()
+    assert list(found.layers) == names
