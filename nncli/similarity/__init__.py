@@ -15,6 +15,7 @@ from nncli.similarity.rbf_cka import rbf_cka
 from nncli.similarity.reduction import REDUCTIONS, Raw, reduce
 from nncli.similarity.registry import METRICS
 from nncli.similarity.regression import gulp, linear_r2
+from nncli.similarity.rsa import rsa_correlation, rsa_euclidean
 from nncli.similarity.scores import Score, Settings
 from nncli.similarity.unbiased_cka import cka_lange, debiased_cka
 
@@ -46,6 +47,8 @@ __all__ = [
     "pwcca",
     "rbf_cka",
     "reduce",
+    "rsa_correlation",
+    "rsa_euclidean",
     "same_named",
     "svcca",
 ]

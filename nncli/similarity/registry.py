@@ -30,6 +30,12 @@ from nncli.similarity.procrustes import (
 )
 from nncli.similarity.rbf_cka import rbf_cka, rbf_cka_grid
 from nncli.similarity.regression import gulp, gulp_grid, linear_r2, linear_r2_grid
+from nncli.similarity.rsa import (
+    rsa_correlation,
+    rsa_correlation_grid,
+    rsa_euclidean,
+    rsa_euclidean_grid,
+)
 from nncli.similarity.unbiased_cka import (
     cka_lange,
     cka_lange_grid,
@@ -235,6 +241,30 @@ _ALL = (
         paper="Klabunde et al. 2023",
         function=jaccard_knn,
         grid=jaccard_knn_grid,
+    ),
+    Metric(
+        name="rsa-euclidean",
+        what="Spearman correlation of the Euclidean distances between examples",
+        kind="similarity",
+        low=-1.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SHIFT, SCALE, PERMUTATION, ROTATION}),
+        paper="Kriegeskorte et al. 2008",
+        function=rsa_euclidean,
+        grid=rsa_euclidean_grid,
+    ),
+    Metric(
+        name="rsa-correlation",
+        what="Spearman correlation of the correlation distances between examples",
+        kind="similarity",
+        low=-1.0,
+        high=1.0,
+        symmetric=True,
+        invariances=frozenset({SCALE, PERMUTATION}),
+        paper="Kriegeskorte et al. 2008",
+        function=rsa_correlation,
+        grid=rsa_correlation_grid,
     ),
 )
 

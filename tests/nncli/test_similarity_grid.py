@@ -145,6 +145,27 @@ def test_neighbours_are_those_of_scikit_learn_and_ties_go_to_the_first_rows(memo
     assert sorted(found[3]) == [0, 1, 2, *range(4, 11)]
 
 
+def test_rsa_is_the_spearman_correlation_of_scipy_ties_included():
+    from scipy.spatial.distance import pdist
+    from scipy.stats import spearmanr
+
+    x = np.random.default_rng(0).integers(0, 2, (60, 7)).astype(bool)  # hardly any distance is new
+    y = side(1, n=60)[0].rows(0, 60)
+    expected = spearmanr(pdist(x, "hamming"), pdist(y)).statistic
+    found = compare([layer_of(x, "x")], [layer_of(y, "y")], ["rsa-euclidean"])
+    assert values(found) == pytest.approx([expected], abs=1e-12)
+
+
+def test_rsa_of_examples_without_different_distances_is_null_with_a_note():
+    corners, flat = np.eye(20), np.random.default_rng(0).standard_normal((20, 3))
+    flat[4] = 0.3
+    a = [layer_of(corners, "corners"), layer_of(flat, "flat")]
+    found = compare(a, side(1, n=20)[:1], ["rsa-euclidean", "rsa-correlation"])
+    same = "`corners` of A has the same distance between all examples"
+    one = "`flat` of A has an example with the same value in all features"
+    assert [each.score.note for each in found] == [same, None, same, one]
+
+
 def test_too_few_examples_for_debiased_cka_are_null_with_a_note():
     found = compare(side(1, n=3), side(2, n=3), ["debiased-cka", "cka-lange"])
     assert {one.score.note for one in found[:9]} == {"3 examples; the unbiased HSIC needs 4"}
