@@ -5,16 +5,16 @@ Importing this module must stay as cheap as importing click: every command's `--
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from importlib import import_module
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from click.shell_completion import CompletionItem
 
 from nncli import __version__
-from nncli.errors import NncliWarning, UsageError, closest
+from nncli.errors import NncliWarning, UsageError
+from nncli.parameters import Artifact, Folder, LayerGlob
+from nncli.parameters import Choice as Choice  # noqa: PLC0414 -- commands ask for it here
 
 if TYPE_CHECKING:
     from nncli.formats.entry import Entry
@@ -76,93 +76,6 @@ def _verbose() -> click.Option:
         callback=speak,
         help="Show the warnings of the libraries underneath too.",
     )
-
-
-class Artifact(click.ParamType[str]):
-    """An input: a path or `-`. Whether it is there is for whoever opens it to say."""
-
-    name = "file"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Offer the shell's own file names."""
-        return [CompletionItem(incomplete, type="file")]
-
-
-class Folder(Artifact):
-    """An output folder."""
-
-    name = "folder"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Offer the shell's own folder names."""
-        return [CompletionItem(incomplete, type="dir")]
-
-
-class Choice(click.ParamType[str]):
-    """One of a few names, with a did-you-mean.
-
-    Args:
-        names: The names, or `module:NAME` of a mapping or sequence of them, imported only when a
-            value is checked or completed, so that help does not pay for it.
-        metavar: How the help calls a value when the names are imported late.
-    """
-
-    name = "choice"
-
-    def __init__(self, names: Sequence[str] | str, metavar: str = "NAME") -> None:
-        self._names = names
-        self._metavar = metavar
-
-    def names(self) -> list[str]:
-        """The names there are."""
-        if not isinstance(self._names, str):
-            return list(self._names)
-        module, name = self._names.split(":")
-        return list(getattr(import_module(module), name))
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """The names as the help shows them."""
-        return self._metavar if isinstance(self._names, str) else f"[{'|'.join(self._names)}]"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Accept a known name, or say which was probably meant."""
-        known = self.names()
-        if value not in known:
-            self.fail(f"`{value}` is not known; {closest(value, known)}", param, ctx)
-        return value
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Offer the names."""
-        return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
-
-
-class LayerGlob(click.ParamType[str]):
-    """A glob over layer names; completes to those of the capture or network on the line."""
-
-    name = "glob"
-
-    def shell_complete(
-        self, ctx: click.Context, param: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """Offer the layer names of the first file on the line (click hides it among the rest)."""
-        from nncli.formats.completing import module_names, tensor_names
-
-        given = [word for value in ctx.params.values() for word in _words(value)]
-        runs = any(one.name == "arch" for one in ctx.command.params)  # it runs a network
-        names = (module_names if runs else tensor_names)([*given, *ctx.args])
-        return [CompletionItem(name, help=h) for name, h in names if name.startswith(incomplete)]
-
-
-def _words(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    return [one for one in value if isinstance(one, str)] if isinstance(value, tuple) else []
 
 
 def _set_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> int | None:

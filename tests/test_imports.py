@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {"nncli": "nncli", "commands": "nncli.commands", "formats": "nncli.formats"}
 HEAVY = {"torch", "numpy", "scipy", "pyarrow", "datasets", "safetensors", "matplotlib", "rich"}
 HEAVY |= {"tqdm", "transformers", "onnx", "sklearn", "pandas", "PIL"}
-MAY_READ_FORMATS = ("nncli.cli", "nncli.options", "nncli.checkpoints")
+CORE = ("nncli.cli", "nncli.options", "nncli.parameters")
+MAY_READ_FORMATS = (*CORE, "nncli.checkpoints")
 
 
 def modules():
@@ -79,7 +80,7 @@ def test_formats_know_nothing_of_command_lines(name):
 NUMERICS = [
     name
     for name in of("nncli")
-    if not within(name, "nncli.commands", "nncli.formats", "nncli.cli", "nncli.options")
+    if not within(name, "nncli.commands", "nncli.formats", *CORE)
     and not within(name, "nncli.exits", "nncli.__main__")
 ]
 
@@ -120,7 +121,7 @@ def test_commands_hold_no_mathematics(name):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_heavy_is_imported_by_the_core(name):
-    if within(name, "nncli.cli", "nncli.options", "nncli.errors", "nncli.exits", "nncli.__main__"):
+    if within(name, *CORE, "nncli.errors", "nncli.exits", "nncli.__main__"):
         for one in imports(MODULES[name], top_level=True):
             assert one.split(".")[0] not in HEAVY, f"{name} imports {one} at its top"
 
