@@ -1,6 +1,7 @@
 """What tests share: one thread, a clean environment, real processes, and in-process calls."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,12 @@ for name in [name for name in os.environ if name.startswith(("NNCLI_", "_NNCLI_"
     del os.environ[name]
 for name in ("NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED"):
     os.environ.pop(name, None)
+# a shell that runs the tests in the background has them ignore these, and their children with them
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
