@@ -56,11 +56,6 @@ def constant_schedule(epsilon: float, steps: int) -> tuple[float, ...]:
     return (2.5 * epsilon / steps,) * steps
 
 
-def cosine_schedule(epsilon: float, steps: int) -> tuple[float, ...]:
-    """Step sizes that fall from epsilon towards 0 along half a cosine: far first, fine later."""
-    return tuple(epsilon * (1 + math.cos(math.pi * i / steps)) / 2 for i in range(steps))
-
-
 def fgsm(
     model: Model,
     x: Tensor,

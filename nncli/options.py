@@ -13,7 +13,7 @@ import click
 
 from nncli import __version__
 from nncli.errors import NncliWarning, UsageError
-from nncli.parameters import Artifact, Folder, LayerGlob
+from nncli.parameters import Artifact, BatchSize, Folder, LayerGlob
 from nncli.parameters import Choice as Choice  # noqa: PLC0414 -- commands ask for it here
 
 if TYPE_CHECKING:
@@ -143,9 +143,11 @@ dtype = click.option(
 )
 batch_size = click.option(
     "--batch-size",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="Examples per forward pass.  [default: chosen by size]",
+    type=BatchSize(),
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    help="Examples per forward pass; auto goes by the size of the activations.",
 )
 jobs = click.option(
     "-j", "--jobs", type=click.IntRange(min=1), metavar="N", help="Work on N things side by side."
@@ -256,7 +258,7 @@ def command_line(ctx: click.Context) -> list[str]:
 
 def _recorded(param: click.Parameter, value: Any) -> list[str]:
     """One parameter as words of a command line."""
-    if param.name in UNRECORDED:
+    if param.name in UNRECORDED or value is None:
         return []
     if isinstance(param, click.Option) and param.is_flag:
         names = param.opts if value else param.secondary_opts

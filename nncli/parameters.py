@@ -5,6 +5,7 @@ As cheap to import as click: every command's `--help` pays for it.
 
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -74,6 +75,20 @@ class Choice(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """Offer the names."""
         return [CompletionItem(name) for name in self.names() if name.startswith(incomplete)]
+
+
+class BatchSize(click.ParamType[int | None]):
+    """A number of examples, or `auto`, which leaves it to the command."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Accept `auto` or a positive integer."""
+        if value == "auto":
+            return None
+        return click.IntRange(min=1).convert(value, param, ctx)
 
 
 class LayerGlob(click.ParamType[str]):

@@ -446,3 +446,14 @@ def test_an_exported_program_has_the_layers_its_graph_names(mlp):
     assert all(np.allclose(one[name], two[name], atol=1e-6) for name in two)
     done = nncli("net.pt2", "--data", "x.npz", "--at", "input", code=2)
     assert "have no input of their own" in done.stderr
+
+
+def test_the_batch_size_may_be_left_to_the_command_by_name(mlp, here):
+    for name, size in (("a", ["--batch-size", "auto"]), ("b", []), ("c", ["--batch-size", "3"])):
+        nncli("net.safetensors", "--data", "x.npz", *size, "-o", f"{name}.safetensors")
+    auto, default, three = (load_file(f"{name}.safetensors") for name in "abc")
+    for layer, values in auto.items():
+        assert (values == default[layer]).all()
+        np.testing.assert_allclose(three[layer], values, rtol=1e-5, atol=1e-6)
+    for wrong in ("0", "many"):
+        nncli("net.safetensors", "--batch-size", wrong, "-o", "d.safetensors", code=2)
