@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.errors import ArtifactError, MismatchError, closest
-from nncli.grounding.layout import METRIC, VALUE, Columns, is_numbers, listed
+from nncli.errors import ArtifactError, MismatchError
+from nncli.grounding.layout import Columns, listed
 from nncli.grounding.members import Member, member_key
 from nncli.grounding.pairs import Pairs, Representation
+from nncli.grounding.score_names import Score, scores_of, wanted_scores
 
 F64 = NDArray[np.float64]
 Rows = dict[str, list[int]]
@@ -20,12 +21,13 @@ NAME_COLUMNS = (
 )  # fmt: skip
 DIGEST, LAYER = "digest", "layer"
 NO_SCORES = ("n", "se", "low", "high", "index", "row", "", "Unnamed: 0")
-LOWEST = ("loss", "error", "perplexity", "nll")
+LOWEST = ("loss", "error", "perplexity", "nll", "mse")
 
 
 def lowest_is_best(score: str) -> bool:
     """Whether the name of a score is that of an error."""
-    return any(word in score.lower() for word in LOWEST)
+    measured = score.lower().split(", ")[0]
+    return any(word in measured for word in LOWEST)
 
 
 def join_scores(
@@ -40,7 +42,8 @@ def join_scores(
 
     Rows belong to a member by the digest of its checkpoint, else by a column that names it, else
     by all factors that the table has; and to a layer, if the table has a column of that name. In
-    the long form, with `metric` and `value`, each metric is a score.
+    the long form, with `metric` and `value`, each metric is a score. `scores_of` says what several
+    readers, targets or splits make of it.
 
     Args:
         columns: The table.
@@ -57,13 +60,15 @@ def join_scores(
         MismatchError: A member has no row, or several.
     """
     rows = _rows_of(columns, members, source)
+    own = [_of_layer(columns, rows[member], one.layer) for member, one in items]
+    mine = sorted({row for its in (own if any(own) else rows.values()) for row in its})
     found = {}
-    for name in _choose(columns, members, wanted, source):
-        values = np.full(len(items), np.nan)
-        for place, (member, one) in enumerate(items):
-            mine = _of_layer(columns, rows[member], one.layer)
-            values[place] = _single(columns, mine, name, one, source)
-        found[name] = values
+    for score in _choose(columns, members, mine, wanted, source):
+        values = [
+            _single(columns, its, score, one, source)
+            for its, (_, one) in zip(own, items, strict=True)
+        ]
+        found[score.name] = np.array(values)
     if not wanted:
         found = {name: one for name, one in found.items() if _varies(one)}
     if not found:
@@ -160,29 +165,16 @@ def _alike(columns: Columns, factors: Sequence[str], one: Member, row: int) -> b
 
 
 def _choose(
-    columns: Columns, members: Mapping[str, Member], wanted: Sequence[str], source: str
-) -> Sequence[str]:
-    """The scores: columns, or in the long form metrics."""
-    if _long(columns):
-        there = list(dict.fromkeys(str(one) for one in columns[METRIC]))
-        return _known(wanted or there, there, source)
-    keys = {*NAME_COLUMNS, DIGEST, LAYER, *NO_SCORES, *_shared(columns, members)}
-    numbers = [name for name, values in columns.items() if is_numbers(values)]
-    return _known(wanted or [name for name in numbers if name not in keys], numbers, source)
-
-
-def _long(columns: Columns) -> bool:
-    return METRIC in columns and is_numbers(columns.get(VALUE, ()))
-
-
-def _known(wanted: Sequence[str], there: Sequence[str], source: str) -> Sequence[str]:
-    for name in wanted:
-        if name not in there:
-            raise ArtifactError(
-                f"`{source}` has no score `{name}`; {closest(name, there)}",
-                hint=f"its columns of numbers are {listed(there)}" if len(there) > 3 else None,
-            )
-    return wanted
+    columns: Columns,
+    members: Mapping[str, Member],
+    rows: Sequence[int],
+    wanted: Sequence[str],
+    source: str,
+) -> list[Score]:
+    """The scores that are asked for, or all there are."""
+    keys = (*NAME_COLUMNS, DIGEST, LAYER, *_shared(columns, members))
+    usual = () if wanted else NO_SCORES
+    return wanted_scores(scores_of(columns, rows, (*keys, *usual)), wanted, source=source)
 
 
 def _of_layer(columns: Columns, rows: list[int], layer: str) -> list[int]:
@@ -192,19 +184,23 @@ def _of_layer(columns: Columns, rows: list[int], layer: str) -> list[int]:
 
 
 def _single(
-    columns: Columns, rows: Sequence[int], name: str, one: Representation, source: str
+    columns: Columns, rows: Sequence[int], score: Score, one: Representation, source: str
 ) -> float:
-    if _long(columns):
-        rows = [row for row in rows if str(columns[METRIC][row]) == name]
-    column = columns[VALUE if _long(columns) else name]
-    values = {column[row] for row in rows}
+    mine = score.rows(columns, rows)
+    values = {columns[score.column][row] for row in mine}
     called = f"`{one.model}`" + (f", layer `{one.layer}`" if one.layer else "")
-    if not rows:
-        raise MismatchError(f"`{source}` has no `{name}` for {called}")
+    if not mine:
+        raise MismatchError(f"`{source}` has no `{score.name}` for {called}")
     if len(values) > 1:
+        differ = [
+            name
+            for name, its in columns.items()
+            if name != score.column and len({repr(its[row]) for row in mine}) > 1
+        ]
         raise MismatchError(
-            f"`{source}` has {len(rows)} rows for {called} with different `{name}`",
-            hint="keep one row for each network, or add the column that tells them apart",
+            f"`{source}` has {len(mine)} rows for {called} with different `{score.name}`"
+            + (f"; they differ in {listed(differ, 4)}" if differ else ""),
+            hint="keep one row for each network, or layer of one",
         )
     value: Any = next(iter(values))
     return float("nan") if value is None else float(value)

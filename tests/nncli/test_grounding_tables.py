@@ -243,3 +243,81 @@ def test_models_of_a_group_are_called_by_their_other_factors():
 def test_the_name_of_a_loss_says_that_the_lowest_is_best():
     assert lowest_is_best("test_loss")
     assert not lowest_is_best("test_accuracy")
+    assert lowest_is_best("log-loss, linear")
+    assert lowest_is_best("mse")
+    assert not lowest_is_best("accuracy, knn, less-error")
+
+
+def probed(**how):
+    """Two readings of both networks, of which the second is worth ten times the first."""
+    return {
+        "capture": ["one", "one", "two", "two"],
+        "layer": ["l"] * 4,
+        "metric": ["accuracy"] * 4,
+        "value": [1.0, 10.0, 2.0, 20.0],
+        **how,
+    }
+
+
+@pytest.mark.parametrize(
+    ("how", "first", "second"),
+    [
+        ({"reader": ["knn", "linear"] * 2}, "accuracy, knn", "accuracy, linear"),
+        ({"target": ["@label", "writer"] * 2}, "accuracy, @label", "accuracy, writer"),
+        ({"position": [0, 3] * 2}, "accuracy, position 0", "accuracy, position 3"),
+        (
+            {"split": ["test", "shifted"] * 2, "reader": ["ridge"] * 4},
+            "accuracy, test",
+            "accuracy, shifted",
+        ),
+        (
+            {"split": ["test", "shifted"] * 2, "reader": ["knn", "linear"] * 2},
+            "accuracy, knn, test",
+            "accuracy, linear, shifted",
+        ),
+    ],
+)
+def test_each_reader_target_and_split_is_a_score_of_its_own(how, first, second):
+    table = probed(**how)
+    both = {first: [1.0, 2.0], second: [10.0, 20.0]}
+    assert joined(table) == both
+    assert joined(table, [second]) == {second: [10.0, 20.0]}
+    assert joined(table, ["accuracy"]) == both
+
+
+def test_readings_of_wide_tables_are_scores_of_their_own_too():
+    table = {"name": ["one", "two"] * 2, "split": ["a", "a", "b", "b"], "f": [1, 2, 3, 4]}
+    assert joined(table) == {"f, a": [1.0, 2.0], "f, b": [3.0, 4.0]}
+    assert joined(table, ["f, b"]) == {"f, b": [3.0, 4.0]}
+
+
+def test_readings_of_other_layers_and_networks_are_none():
+    table = {
+        "name": ["one", "two", "one", "three"],
+        "layer": ["l", "l", "k", "l"],
+        "reader": ["knn", "knn", "linear", "mlp"],
+        "f": [1, 2, 3, 4],
+    }
+    assert joined(table) == {"f": [1.0, 2.0]}
+
+
+def test_a_perturbation_that_the_metric_names_is_not_named_twice():
+    table = probed(metric=["accuracy", "accuracy, blur-4"] * 2, perturbation=[None, "blur-4"] * 2)
+    assert list(joined(table)) == ["accuracy", "accuracy, blur-4"]
+
+
+def test_a_score_that_one_network_lacks_is_named_with_its_reader():
+    table = probed(reader=["knn", "linear", "knn", "mlp"])
+    with pytest.raises(MismatchError, match="has no `accuracy, linear` for `two`, layer `l`"):
+        joined(table)
+
+
+def test_rows_that_nothing_known_tells_apart_say_what_differs():
+    table = probed(shots=[1, 5, 1, 5])
+    with pytest.raises(MismatchError, match="different `accuracy`; they differ in `shots`"):
+        joined(table)
+
+
+def test_a_score_that_is_not_there_is_refused_with_those_that_are():
+    with pytest.raises(ArtifactError, match="no score `accuracy, kn`; closest: `accuracy, knn`"):
+        joined(probed(reader=["knn", "linear"] * 2), ["accuracy, kn"])
