@@ -14,17 +14,18 @@ from nncli.cli import cli
 
 HERE = Path(__file__).parent
 PAGES = [*sorted(HERE.glob("*.md")), HERE.parent / "README.md"]
-BLOCK = re.compile(r"<!-- help: (?P<name>[\w-]+) -->\n.*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- help: (?P<name>[\w -]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def help_text(name: str) -> str:
     """The help of one command, as it prints at a width of 100 columns."""
-    root = click.Context(cli, info_name="nncli")
-    command = cli.get_command(root, name)
-    if command is None:
-        raise SystemExit(f"a page asks for the help of `{name}`, which is no command")
-    settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
-    context = click.Context(command, parent=root, info_name=name, **settings)
+    context, command = click.Context(cli, info_name="nncli"), cli
+    for word in name.split():
+        command = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if command is None:
+            raise SystemExit(f"a page asks for the help of `{name}`, which is no command")
+        settings = {**command.context_settings, "terminal_width": 100, "max_content_width": 100}
+        context = click.Context(command, parent=context, info_name=word, **settings)
     return command.get_help(context)
 
 

@@ -4,24 +4,16 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from nncli import __version__
-from nncli.errors import EnvironmentFault, NncliError, NncliWarning, UsageError, closest
+from nncli.errors import EnvironmentFault, NncliError, NncliWarning
 from nncli.exits import Terminated, exit_code_of, flush, handle_signals, show_warning
+from nncli.groups import Group, Subcommand
 
 COMPLETE = "_NNCLI_COMPLETE"
-
-
-class Subcommand(NamedTuple):
-    """Where a subcommand lives and what it is for, so that help need not import it."""
-
-    module: str
-    summary: str
 
 
 COMMANDS = {
@@ -40,23 +32,18 @@ COMMANDS = {
     "probe": Subcommand("probe", "Say what can be read off each layer, with controls."),
     "show": Subcommand("show", "Say what is in an artifact or foreign file."),
     "train": Subcommand("train", "Train small reference networks to study."),
+    "triage": Subcommand("triage", "Say which cases go to the model and which to people."),
 }
 PLUGINS = "nncli.commands"
 
 
-class Root(click.Group):
+class Root(Group):
     """The group of all subcommands."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of the built-in subcommands."""
-        return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import one subcommand; plugins are looked up only when a name is unknown."""
         if name in COMMANDS:
-            module = import_module(f"nncli.commands.{COMMANDS[name].module}")
-            command: click.Command = module.command
-            return command
+            return super().get_command(ctx, name)
         from importlib.metadata import entry_points
 
         for point in entry_points(group=PLUGINS, name=name):
@@ -69,32 +56,6 @@ class Root(click.Group):
                 ) from error
             return plugin
         return None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the subcommand, or say which one was probably meant."""
-        name = args[0]
-        command = self.get_command(ctx, name)
-        if command is None and (ctx.resilient_parsing or name.startswith("-")):
-            return super().resolve_command(ctx, args)
-        if command is None:
-            raise UsageError(
-                f"there is no command `{name}`; {closest(name, COMMANDS)}",
-                hint="`nncli --help` lists the commands",
-            )
-        return name, command, args[1:]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the subcommands from the table above."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, one.summary) for name, one in COMMANDS.items()])
-
-    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Offer the subcommands, from the table above, and the options."""
-        known = [CompletionItem(name, help=one.summary) for name, one in COMMANDS.items()]
-        options = click.Command.shell_complete(self, ctx, incomplete)
-        return [item for item in known if item.value.startswith(incomplete)] + options
 
     def main(  # type: ignore[override]  # we always end the process
         self,
@@ -142,7 +103,8 @@ class Root(click.Group):
 
 @click.group(
     cls=Root,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    table=COMMANDS,
+    package=PLUGINS,
     epilog="`nncli COMMAND --help` explains a command. A `-` stands for standard input or output.",
 )
 @click.version_option(__version__, "-V", "--version", message="nncli %(version)s")

@@ -13,8 +13,9 @@ import click
 
 from nncli import __version__
 from nncli.errors import NncliWarning, UsageError
-from nncli.parameters import Artifact, BatchSize, Folder, LayerGlob, Measure
+from nncli.parameters import Artifact, BatchSize, Folder, LayerGlob
 from nncli.parameters import Choice as Choice  # noqa: PLC0414 -- commands ask for it here
+from nncli.parameters import Measure as Measure  # noqa: PLC0414 -- and for it
 from nncli.parameters import Target as Target  # noqa: PLC0414 -- and for it
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ def typed(*names: str) -> list[str]:
 
 def command_line(ctx: click.Context) -> list[str]:
     """The arguments that were given, in the order of the help, less those that change nothing."""
-    words = [str(ctx.info_name)]
+    words = ctx.command_path.removeprefix("nncli ").split()
     for param in ctx.command.params:
         name = param.name or ""
         if ctx.get_parameter_source(name) in GIVEN and param.expose_value:

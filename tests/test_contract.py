@@ -16,10 +16,27 @@ import click
 import pytest
 
 from nncli import options
-from nncli.cli import COMMANDS, cli
+from nncli.cli import cli
 from nncli.formats.entry import Entry
 
 WIDTH = 100
+
+
+def tree_of(group, path=()):
+    """Every command below a group, by its words: groups, and what they hold."""
+    found = {}
+    context = click.Context(group, info_name="nncli")
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        found[" ".join([*path, name])] = command
+        if isinstance(command, click.Group):
+            found |= tree_of(command, (*path, name))
+    return found
+
+
+TREE = tree_of(cli)
+GROUPS = {name for name, command in TREE.items() if isinstance(command, click.Group)}
+COMMANDS = sorted(set(TREE) - GROUPS)
 
 
 @dataclass(frozen=True)
@@ -184,11 +201,11 @@ def copy(studio, tmp_path):
 
 
 def command_of(name):
-    return cli.get_command(click.Context(cli, info_name="nncli"), name)
+    return TREE[name]
 
 
 def help_of(name, invoke):
-    return invoke(name, "--help", code=0, env={"COLUMNS": "300"}).stdout
+    return invoke(*name.split(), "--help", code=0, env={"COLUMNS": "300"}).stdout
 
 
 def flags_of(param):
@@ -208,12 +225,12 @@ def test_every_command_has_a_case():
     assert set(CASES) == set(COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", TREE)
 def test_help_fits_a_hundred_columns_and_says_what_the_table_says(name, invoke):
     lines = help_of(name, invoke).splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert lines[0].startswith(f"Usage: nncli {name} ")
-    assert command_of(name).name == name
+    assert command_of(name).name == name.split()[-1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -228,7 +245,7 @@ def test_help_names_and_explains_every_option_and_argument(name, invoke):
             assert param.make_metavar(click.Context(command_of(name))).strip("[].") in text
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", TREE)
 def test_examples_use_the_command(name, invoke):
     examples = examples_of(name, invoke)
     assert len(examples) >= 2
@@ -281,7 +298,7 @@ def run(invoke, studio, monkeypatch):
     monkeypatch.chdir(studio)
 
     def start(name, *, output=None, code=0, arguments=None, **settings):
-        words = [name, *(arguments or CASES[name].arguments)]
+        words = [*name.split(), *(arguments or CASES[name].arguments)]
         return invoke(*words, *(["-o", output] if output else []), code=code, **settings)
 
     return start
@@ -363,7 +380,7 @@ def test_an_artifact_names_its_inputs_with_their_digests_and_their_own_lineage(n
         assert named[file]["entry"] == json.loads(
             json.dumps(entry_in(bytes_of_file).as_parent(), sort_keys=True)
         )
-    assert made.command == (name, *CASES[name].arguments)
+    assert made.command == (*name.split(), *CASES[name].arguments)
     assert str(studio) not in made.to_json()
 
 
@@ -526,7 +543,9 @@ def test_an_empty_standard_input_points_at_the_command_before_the_pipe(name, run
 
 @pytest.mark.parametrize("name", sorted(n for n, case in CASES.items() if case.writes == "tensors"))
 def test_tensors_are_refused_on_a_terminal(name, terminal, studio):
-    code, shown = terminal(sys.executable, "-m", "nncli", name, *CASES[name].arguments, cwd=studio)
+    code, shown = terminal(
+        sys.executable, "-m", "nncli", *name.split(), *CASES[name].arguments, cwd=studio
+    )
     assert code == 3
     assert "refusing to write a binary artifact to a terminal" in shown
     assert "\0" not in shown
@@ -537,7 +556,7 @@ def test_tensors_are_refused_on_a_terminal(name, terminal, studio):
 )
 def test_a_terminal_gets_text(name, terminal, studio):
     code, shown = terminal(
-        sys.executable, "-m", "nncli", name, *CASES[name].arguments, cwd=studio,
+        sys.executable, "-m", "nncli", *name.split(), *CASES[name].arguments, cwd=studio,
         environment={"NO_COLOR": "1"},
     )  # fmt: skip
     assert code == 0
@@ -555,7 +574,7 @@ def test_a_reader_that_goes_away_ends_it_silently_with_141(name, shell, studio):
     assert done.stderr == b"141\n"
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", TREE)
 def test_every_example_in_the_help_runs_as_it_is_written(name, invoke, copy):
     for line in examples_of(name, invoke):
         if name == "train":  # which would find other series in its way

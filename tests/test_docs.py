@@ -4,12 +4,17 @@ import importlib.util
 import re
 from pathlib import Path
 
+import click
 import pytest
 
-from nncli.cli import COMMANDS
+from nncli.cli import COMMANDS, cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+GROUPS = [name for name in COMMANDS if isinstance(cli.get_command(None, name), click.Group)]
+GROUPED = [f"{name} {one}" for name in GROUPS for one in cli.get_command(None, name).table]
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +25,9 @@ def generate():
     return module
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *GROUPED])
 def test_every_command_has_a_page_with_its_own_help(name):
-    page = (ROOT / "docs" / f"{name}.md").read_text()
+    page = (ROOT / "docs" / f"{name.replace(' ', '-')}.md").read_text()
     assert f"<!-- help: {name} -->" in page
 
 

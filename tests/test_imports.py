@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {"nncli": "nncli", "commands": "nncli.commands", "formats": "nncli.formats"}
 HEAVY = {"torch", "numpy", "scipy", "pyarrow", "datasets", "safetensors", "matplotlib", "rich"}
 HEAVY |= {"tqdm", "transformers", "onnx", "sklearn", "pandas", "PIL"}
-CORE = ("nncli.cli", "nncli.options", "nncli.parameters")
+CORE = ("nncli.cli", "nncli.groups", "nncli.options", "nncli.parameters")
+AFFORDABLE = ("nncli.options", "nncli.groups", "nncli.errors")
 MAY_READ_FORMATS = (*CORE, "nncli.checkpoints")
 
 
@@ -108,7 +110,7 @@ def test_numerics_print_nothing_and_open_nothing(name):
 def test_commands_import_at_the_top_only_what_help_can_afford(name):
     affordable = {"click", *sys.stdlib_module_names}
     for one in imports(MODULES[name], top_level=True):
-        cheap = one.split(".")[0] in affordable or within(one, "nncli.options", "nncli.errors")
+        cheap = one.split(".")[0] in affordable or within(one, *AFFORDABLE)
         assert cheap or one == "nncli.__version__", f"{name} imports {one} at its top"
 
 
@@ -127,14 +129,28 @@ def test_nothing_heavy_is_imported_by_the_core(name):
 
 
 def test_the_table_of_commands_and_the_folder_agree():
-    files = {path.stem for path in (ROOT / "commands").glob("*.py")} - {"__init__"}
-    assert {one.module for one in COMMANDS.values()} == files
+    assert {one.module for one in COMMANDS.values()} == commands_in(ROOT / "commands")
 
 
-def test_packages_of_commands_and_formats_are_flat():
-    for folder in ("commands", "formats"):
-        nested = [path for path in (ROOT / folder).rglob("*.py") if path.parent.name != folder]
-        assert nested == []
+def commands_in(folder):
+    """The modules and packages of a folder, which are its commands and groups of commands."""
+    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    return files | {path.parent.name for path in folder.glob("*/__init__.py")}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "commands").glob("*/__init__.py")))
+def test_the_table_of_a_group_and_its_folder_agree(path):
+    group = import_module(f"nncli.commands.{path.parent.name}").command
+    assert {one.module for one in group.table.values()} == commands_in(path.parent)
+
+
+def test_formats_are_flat_and_commands_are_so_but_for_groups():
+    nested = {folder: list((ROOT / folder).glob("*/*.py")) for folder in ("commands", "formats")}
+    assert nested["formats"] == []
+    assert {one.parent.name for one in nested["commands"]} <= {
+        one.module for one in COMMANDS.values()
+    }
+    assert not list((ROOT / "commands").glob("*/*/*.py"))
 
 
 SCRIPT = """
@@ -149,9 +165,16 @@ print("\\n" + " ".join(sorted({heavy} & set(sys.modules))))
 """
 
 
-@pytest.mark.parametrize("command", [None, *sorted(COMMANDS)])
+def below():
+    """The commands of groups, by their words."""
+    for path in sorted((ROOT / "commands").glob("*/__init__.py")):
+        group = import_module(f"nncli.commands.{path.parent.name}").command
+        yield from (f"{group.name} {name}" for name in group.table)
+
+
+@pytest.mark.parametrize("command", [None, *sorted(COMMANDS), *below()])
 def test_help_imports_nothing_heavy(command, python):
-    arguments = [command, "--help"] if command else ["--help"]
+    arguments = [*command.split(), "--help"] if command else ["--help"]
     done = python(SCRIPT.format(arguments=arguments, heavy=HEAVY))
     assert done.returncode == 0, done.stderr.decode()
     assert done.stdout.decode().splitlines()[-1] == ""

@@ -29,7 +29,8 @@ def sources():
         if not any(path.is_relative_to(ROOT / link) for link in LINKS.values()):
             found.add(str(path.relative_to(ROOT)))
     for folder, installed in LINKS.items():
-        found |= {f"{installed}/{path.name}" for path in (ROOT / folder).glob("*.py")}
+        inside = (path.relative_to(ROOT / folder) for path in (ROOT / folder).rglob("*.py"))
+        found |= {f"{installed}/{path}" for path in inside}
     return found
 
 

@@ -1,0 +1,358 @@
+"""What people say of cases: single readings, counts of them, or how often they err.
+
+Three forms are told apart by their columns: a row for each reading (`example_id`, `rater_id`,
+`label`), a row for each case with counts (`example_id`, and `counts`, a list, or columns
+`count_NAME`), and a row for each case with the share of readers who err (`example_id`,
+`human_error`).
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from nncli.errors import ArtifactError, MismatchError, NncliWarning
+from nncli.formats.columns import demand_values, to_tensor, to_values
+from nncli.formats.entry import Entry
+from nncli.formats.sources import Source
+from nncli.formats.tables import demand_column, read_table
+
+Array = NDArray[Any]
+Index = NDArray[np.int64]
+
+ID, RATER, LABEL, SPLIT = "example_id", "rater_id", "label", "split"
+COUNTS, COUNT, ERROR = "counts", "count_", "human_error"
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Single readings, R of them.
+
+    Attributes:
+        example: (R,) the place of the case.
+        rater: (R,) the place of the reader in `rater_ids`.
+        label: (R,) the place of the answer in the classes.
+        rater_ids: (raters,) the readers; without a column `rater_id` every reading is of another.
+    """
+
+    example: Index
+    rater: Index
+    label: Index
+    rater_ids: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """What people say of N cases.
+
+    Attributes:
+        name: The file as given.
+        digest: Its SHA-256.
+        entry: What it says of itself, `None` for a foreign file.
+        example_id: (N,) identifiers, each once, ascending.
+        split: (N,) what the cases are of, `None` where the file does not say.
+        counts: (N, C) int64 readings of each class, `None` if only errors are known.
+        classes: (C,) what the classes are: numbers or names, ascending if the file names them.
+        readings: The single readings, `None` if they are not known.
+        human_error: (N,) share of the readers of a case who err, `None` if labels are known.
+        dropped: Rows left out for having no label, no reading or no error.
+    """
+
+    name: str
+    digest: str
+    entry: Entry | None
+    example_id: Array
+    split: Array | None
+    counts: NDArray[np.int64] | None
+    classes: tuple[Any, ...]
+    readings: Readings | None
+    human_error: NDArray[np.float64] | None
+    dropped: int
+
+    def __len__(self) -> int:
+        return len(self.example_id)
+
+    @property
+    def readers(self) -> NDArray[np.int64]:
+        """(N,) how many readings a case has; 0 where only errors are known."""
+        if self.counts is None:
+            return np.zeros(len(self), np.int64)
+        return self.counts.sum(axis=1)
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """(C,) the classes as numbers, for grades.
+
+        Raises:
+            ArtifactError: They are names.
+        """
+        try:
+            return np.array([float(one) for one in self.classes])
+        except ValueError as error:
+            raise ArtifactError(
+                f"the labels of `{self.name}` are names such as `{self.classes[0]}`, not grades"
+            ) from error
+
+    def places(self, ids: Array, split: str | None = None, *, of: str) -> Index:
+        """Where cases are.
+
+        Args:
+            ids: (n,) identifiers.
+            split: What they are of, if that is known; only rows of it are meant then.
+            of: What has these identifiers, for the error.
+
+        Returns:
+            (n,) places, -1 for a case that nobody read.
+
+        Raises:
+            MismatchError: Identifiers are numbers here and text there, or none is known.
+        """
+        text = {"U", "O", "S"}
+        if (self.example_id.dtype.kind in text) != (ids.dtype.kind in text):
+            raise MismatchError(
+                f"`example_id` is text in one of `{self.name}` and `{of}` and numbers in the other",
+                hint="bring them to one type",
+            )
+        mine = np.arange(len(self))
+        if split is not None and self.split is not None:
+            mine = np.flatnonzero(self.split == split)
+        known = self.example_id[mine]
+        if not len(known):
+            raise MismatchError(f"`{self.name}` has no case of the split `{split}` of `{of}`")
+        order = np.argsort(known, kind="stable")
+        at = np.searchsorted(known, ids, sorter=order)
+        near = order[np.minimum(at, len(known) - 1)]
+        found: Index = np.where(known[near] == ids, mine[near], -1)
+        if (found < 0).all():
+            raise MismatchError(f"no case of `{of}` is in `{self.name}`: no `example_id` in common")
+        return found
+
+
+def read_ratings(source: str | Source, classes: int | Sequence[Any] | None = None) -> Ratings:
+    """Read what people say of cases.
+
+    Args:
+        source: The name as given (`-` for standard input), or a source that is already open.
+        classes: How many classes there are, counted from 0, or their names in order; by default
+            those that occur, ascending.
+
+    Returns:
+        The ratings.
+
+    Raises:
+        ArtifactError: It is no such table, a reader answers a case twice, a label is no class,
+            a count or an error is no such thing, or no row is left.
+
+    Warns:
+        NncliWarning: Rows are left out.
+    """
+    table = read_table(source)
+    data, name = table.data, table.name
+    demand_column(data, ID, source=name)
+    counted = [one for one in data.column_names if one == COUNTS or one.startswith(COUNT)]
+    form = LABEL if LABEL in data.column_names else COUNTS if counted else ERROR
+    if form == ERROR and ERROR not in data.column_names:
+        raise ArtifactError(
+            f"`{name}` says nothing of people: it has neither `{LABEL}` nor `{COUNTS}` nor "
+            f"`{ERROR}`",
+            hint="a row for each reading (`example_id`, `rater_id`, `label`), counts of each class "
+            "(`example_id`, `counts`), or a share of readers who err (`example_id`, `human_error`)",
+        )
+    demand_values(data[ID], ID, source=name)
+    needed = {LABEL: [LABEL], COUNTS: counted, ERROR: [ERROR]}[form]
+    data, dropped = _without_gaps(data, needed, name)
+    read = {LABEL: _of_readings, COUNTS: _of_counts, ERROR: _of_errors}[form]
+    found = read(data, classes, counted, name)
+    if dropped + found["dropped"]:
+        left = dropped + found["dropped"]
+        warnings.warn(
+            f"{left} of {table.data.num_rows} rows of `{name}` are left out: they have no "
+            f"{' or '.join(f'`{one}`' for one in needed[:1])}",
+            NncliWarning,
+            stacklevel=2,
+        )
+    return Ratings(
+        name, table.digest, table.entry, **{**found, "dropped": dropped + found["dropped"]}
+    )
+
+
+def _without_gaps(data: pa.Table, needed: list[str], name: str) -> tuple[pa.Table, int]:
+    """Leave out rows that say nothing."""
+    there = pc.is_valid(data[needed[0]])
+    for column in needed[1:]:
+        there = pc.and_(there, pc.is_valid(data[column]))
+    for column in needed:
+        if pa.types.is_floating(data[column].type):
+            there = pc.and_(there, pc.invert(pc.is_nan(data[column].combine_chunks())))
+    kept = data.filter(there)
+    if not kept.num_rows:
+        raise ArtifactError(f"`{name}` has no row with `{needed[0]}`")
+    return kept, data.num_rows - kept.num_rows
+
+
+def _cases(data: pa.Table) -> tuple[Array, Array | None, Index]:
+    """The distinct cases, ascending, what they are of, and the case of each row."""
+    ids = to_values(data[ID])
+    if SPLIT not in data.column_names or data[SPLIT].null_count:
+        found, place = np.unique(ids, return_inverse=True)
+        return found, None, place
+    split = to_values(data[SPLIT])
+    _, at = np.unique(ids, return_inverse=True)
+    splits, of = np.unique(split, return_inverse=True)
+    _, first, place = np.unique(at * len(splits) + of, return_index=True, return_inverse=True)
+    return ids[first], split[first], place
+
+
+def _of_readings(
+    data: pa.Table, classes: int | Sequence[Any] | None, counted: list[str], name: str
+) -> dict[str, Any]:
+    ids, split, example = _cases(data)
+    label, known = _labels(to_values(data[LABEL]), classes, to_values(data[ID]), name)
+    if RATER in data.column_names:
+        demand_values(data[RATER], RATER, source=name)
+        rater_ids, rater = np.unique(to_values(data[RATER]), return_inverse=True)
+        _demand_once(example, rater, ids, rater_ids, name)
+    else:
+        rater_ids = rater = np.arange(len(label))
+    counts = np.bincount(example * len(known) + label, minlength=len(ids) * len(known))
+    return {
+        "example_id": ids,
+        "split": split,
+        "counts": counts.reshape(len(ids), len(known)).astype(np.int64),
+        "classes": known,
+        "readings": Readings(example, rater, label, rater_ids),
+        "human_error": None,
+        "dropped": 0,
+    }
+
+
+def _labels(
+    labels: Array, classes: int | Sequence[Any] | None, ids: Array, name: str
+) -> tuple[Index, tuple[Any, ...]]:
+    """Labels as places in the classes, and the classes."""
+    if labels.dtype.kind == "f" and (labels == np.round(labels)).all():
+        labels = labels.astype(np.int64)
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.int64)
+    distinct, code = np.unique(labels, return_inverse=True)
+    if classes is None:
+        return code, tuple(distinct.tolist())
+    known = tuple(range(classes)) if isinstance(classes, int) else tuple(classes)
+    place = {one: at for at, one in enumerate(known)}
+    if labels.dtype.kind != "U" and isinstance(known[0], str):
+        place = {at: at for at in range(len(known))}  # numbers stand for names by their place
+    of = np.array([place.get(one, -1) for one in distinct.tolist()], np.int64)
+    if (of < 0).any():
+        row = int(np.argmax(of[code] < 0))
+        shown = ", ".join(f"`{one}`" for one in known[:5]) + (", ..." if len(known) > 5 else "")
+        raise ArtifactError(
+            f"example `{ids[row]}` has the label `{labels[row]}` in `{name}`, which is none of the "
+            f"{len(known)} classes: {shown}",
+            hint="labels are the classes that the model answers, counted from 0, or their names",
+        )
+    return of[code], known
+
+
+def _demand_once(example: Index, rater: Index, ids: Array, rater_ids: Array, name: str) -> None:
+    pairs = np.sort(example * len(rater_ids) + rater)
+    twice = np.flatnonzero(np.diff(pairs) == 0)
+    if len(twice):
+        case, who = divmod(int(pairs[twice[0]]), len(rater_ids))
+        raise ArtifactError(
+            f"rater `{rater_ids[who]}` reads example `{ids[case]}` twice in `{name}` "
+            f"({len(twice)} readings are such)",
+            hint="keep one of them; or leave out `rater_id` if they count as readings of others",
+        )
+
+
+def _one_row_a_case(data: pa.Table, name: str) -> tuple[Array, Array | None, Index]:
+    ids, split, place = _cases(data)
+    if len(ids) < data.num_rows:
+        twice = ids[int(np.argmax(np.bincount(place) > 1))]
+        raise ArtifactError(f"example `{twice}` has two rows in `{name}`, which counts readings")
+    order = np.empty(len(ids), np.int64)
+    order[place] = np.arange(len(ids))
+    return ids, split, order
+
+
+def _of_counts(
+    data: pa.Table, classes: int | Sequence[Any] | None, counted: list[str], name: str
+) -> dict[str, Any]:
+    ids, split, order = _one_row_a_case(data, name)
+    rows = np.arange(data.num_rows)
+    if counted == [COUNTS]:
+        counts = to_tensor(data[COUNTS], COUNTS, source=name, places=rows)
+        known: tuple[Any, ...] = tuple(range(counts.shape[1]))
+    else:
+        columns = [one for one in counted if one != COUNTS]
+        counts = np.stack([to_values(data[one]) for one in columns], axis=1)
+        known = tuple(one.removeprefix(COUNT) for one in columns)
+        known = tuple(map(int, known)) if all(one.isdigit() for one in known) else known
+    whole = counts.dtype.kind in "iu" or (counts.dtype.kind == "f" and (counts % 1 == 0).all())
+    if not whole or counts.ndim != 2 or counts.min(initial=0) < 0:
+        raise ArtifactError(f"`{name}` holds counts that are no whole numbers from 0 on")
+    counts, known = _ordered(counts.astype(np.int64)[order], known, classes, name)
+    read = counts.sum(axis=1) > 0
+    if not read.any():
+        raise ArtifactError(f"`{name}` counts no reading of any case")
+    return {
+        "example_id": ids[read],
+        "split": None if split is None else split[read],
+        "counts": counts[read],
+        "classes": known,
+        "readings": None,
+        "human_error": None,
+        "dropped": int((~read).sum()),
+    }
+
+
+def _ordered(
+    counts: NDArray[np.int64],
+    known: tuple[Any, ...],
+    classes: int | Sequence[Any] | None,
+    name: str,
+) -> tuple[NDArray[np.int64], tuple[Any, ...]]:
+    """Columns of counts in the order of the classes."""
+    if classes is None:
+        return counts, known
+    wanted = tuple(range(classes)) if isinstance(classes, int) else tuple(classes)
+    if all(isinstance(one, int) for one in known):
+        known = tuple(wanted[one] if one < len(wanted) else one for one in known)
+    place = {one: at for at, one in enumerate(wanted)}
+    strange = [one for one in known if one not in place]
+    if strange:
+        raise ArtifactError(
+            f"`{name}` counts readings of `{strange[0]}`, which is none of the {len(wanted)} "
+            "classes of the model",
+            hint="a list `counts` has a number for each class, in their order",
+        )
+    found = np.zeros((len(counts), len(wanted)), np.int64)
+    found[:, [place[one] for one in known]] = counts
+    return found, wanted
+
+
+def _of_errors(
+    data: pa.Table, classes: int | Sequence[Any] | None, counted: list[str], name: str
+) -> dict[str, Any]:
+    ids, split, order = _one_row_a_case(data, name)
+    errors = to_values(data[ERROR])
+    if errors.dtype.kind not in "iufb":
+        raise ArtifactError(f"`{ERROR}` in `{name}` is no number")
+    shares = errors.astype(np.float64)
+    if ((shares < 0) | (shares > 1)).any():
+        row = int(np.argmax((shares < 0) | (shares > 1)))
+        raise ArtifactError(f"`{ERROR}` in row {row} of `{name}` is {shares[row]:g}, no share")
+    return {
+        "example_id": ids,
+        "split": split,
+        "counts": None,
+        "classes": (),
+        "readings": None,
+        "human_error": shares[order],
+        "dropped": 0,
+    }

@@ -1,0 +1,1 @@
+"""Triage: which cases go to a model, which to people, and how many people."""
