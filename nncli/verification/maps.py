@@ -52,7 +52,7 @@ class Map(Protocol):
         ...
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """From (..., m) to (..., n), so that <apply(x), y> = <x, adjoint(y)>."""
+        """From (..., m) back to (..., n): the transposed matrix."""
         ...
 
     def magnitude(self) -> "Map":

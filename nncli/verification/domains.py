@@ -1,0 +1,114 @@
+"""Batches of input regions, and the least value that a linear function takes on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nncli.verification.properties import Region
+from nncli.verification.rounding import growth
+
+
+@dataclass(frozen=True)
+class Domain:
+    """B input regions: boxes, each within a ball where the norm is not that of the maximum.
+
+    Attributes:
+        low: (B, n) float64.
+        high: (B, n).
+        centre: (B, n) centres of the balls, `None` without balls.
+        radius: (B,) radii.
+        norm: 1 or 2.
+    """
+
+    low: Tensor
+    high: Tensor
+    centre: Tensor | None = None
+    radius: Tensor | None = None
+    norm: int = 0
+
+    def __len__(self) -> int:
+        return len(self.low)
+
+    def __getitem__(self, chosen: Tensor | slice) -> "Domain":
+        """Some of the regions."""
+        return replace(
+            self,
+            low=self.low[chosen],
+            high=self.high[chosen],
+            centre=None if self.centre is None else self.centre[chosen],
+            radius=None if self.radius is None else self.radius[chosen],
+        )
+
+    @property
+    def reach(self) -> Tensor:
+        """(B, n) the greatest absolute values."""
+        return torch.maximum(self.low.abs(), self.high.abs())
+
+    def least(self, factors: Tensor) -> tuple[Tensor, Tensor]:
+        """The least values of linear functions.
+
+        The minimum over a box within a ball is at least the greater of the minima over each.
+
+        Args:
+            factors: (B or 1, R, n).
+
+        Returns:
+            (B, R) lower bounds of `factors . x` without the rounding of this sum; and (B, R) a
+            bound on that rounding.
+        """
+        least = torch.einsum("brn,bn->br", *_paired(factors.clamp_min(0), self.low))
+        least = least + torch.einsum("brn,bn->br", *_paired(factors.clamp_max(0), self.high))
+        sizes = torch.einsum("brn,bn->br", *_paired(factors.abs(), self.reach))
+        if self.centre is not None and self.radius is not None:
+            dual = factors.norm(dim=-1) if self.norm == 2 else factors.abs().amax(dim=-1)
+            middle = torch.einsum("brn,bn->br", *_paired(factors, self.centre))
+            pull = self.radius[:, None] * dual
+            far = torch.einsum("brn,bn->br", *_paired(factors.abs(), self.centre.abs()))
+            least = torch.maximum(least, middle - pull)
+            sizes = torch.maximum(sizes, far + pull)
+        return least, growth(2 * factors.shape[-1] + 8) * sizes
+
+    def worst(self, factors: Tensor) -> Tensor:
+        """Where in the boxes linear functions are least.
+
+        Args:
+            factors: (B, n).
+
+        Returns:
+            (B, n) corners; within balls, the point of the ball brought back into the box.
+        """
+        if self.centre is None or self.radius is None:
+            return torch.where(factors > 0, self.low, self.high)
+        if self.norm == 2:
+            size = factors.norm(dim=-1, keepdim=True).clamp_min(torch.finfo(factors.dtype).tiny)
+            step = factors / size
+        else:
+            step = torch.zeros_like(factors)
+            steepest = factors.abs().argmax(dim=-1, keepdim=True)
+            step.scatter_(-1, steepest, factors.gather(-1, steepest).sign())
+        point = self.centre - self.radius[:, None] * step
+        return torch.minimum(torch.maximum(point, self.low), self.high)
+
+
+def _paired(factors: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Both with the same number of regions, for einsum."""
+    regions = max(len(factors), len(other))
+    return factors.expand(regions, -1, -1), other.expand(regions, -1)
+
+
+def domain_of(regions: Sequence[Region]) -> Domain:
+    """The batch of some regions, all with a ball of one norm or all without."""
+    low = torch.stack([one.low for one in regions])
+    high = torch.stack([one.high for one in regions])
+    balls = [one.ball for one in regions if one.ball is not None]
+    if not balls:
+        return Domain(low, high)
+    return Domain(
+        low,
+        high,
+        torch.stack([one.centre for one in balls]),
+        low.new_tensor([one.radius for one in balls]),
+        balls[0].norm,
+    )

@@ -1,0 +1,102 @@
+"""Intervals that hold every value of a network, from one place to the next.
+
+References:
+    Gowal et al. 2018, On the effectiveness of interval bound propagation.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nncli.verification.domains import Domain
+from nncli.verification.network import FUNCTIONS, Activation, Network, Sum
+from nncli.verification.relaxation import LIBRARY
+from nncli.verification.rounding import growth
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Values of one place.
+
+    Attributes:
+        low: (B, n) at most every value.
+        high: (B, n) at least every value.
+        sizes: (B, n) for a `Sum`, the sum of the absolute values of its terms at their greatest:
+            what the rounding of sums is proportional to. For others the greatest absolute value.
+    """
+
+    low: Tensor
+    high: Tensor
+    sizes: Tensor
+
+    @property
+    def reach(self) -> Tensor:
+        """(B, n) the greatest absolute values."""
+        return torch.maximum(self.low.abs(), self.high.abs())
+
+    def within(self, low: Tensor, high: Tensor) -> "Interval":
+        """What is in this interval and in another; empty where they do not meet."""
+        return Interval(torch.maximum(self.low, low), torch.minimum(self.high, high), self.sizes)
+
+
+def start(domain: Domain) -> Interval:
+    """The inputs."""
+    return Interval(domain.low, domain.high, domain.reach)
+
+
+def step(network: Network, place: int, before: list[Interval]) -> Interval:
+    """The interval of one place, from those before it.
+
+    Args:
+        network: The network.
+        place: Which place, from 1.
+        before: Intervals of the places before it, the input first.
+
+    Returns:
+        The interval, widened by the rounding of its own computation.
+    """
+    node = network.nodes[place - 1]
+    if isinstance(node, Activation):
+        return _activation(node, before[node.parent])
+    return _sum(node, before)
+
+
+def _activation(node: Activation, given: Interval) -> Interval:
+    value = FUNCTIONS[node.function]
+    low, high = value(given.low), value(given.high)
+    if node.function != "relu":
+        low, high = low - LIBRARY, high + LIBRARY
+    return Interval(low, high, torch.maximum(low.abs(), high.abs()))
+
+
+def _sum(node: Sum, before: list[Interval]) -> Interval:
+    regions = len(before[0].low)
+    middle = node.bias.expand(regions, -1)
+    spread = torch.zeros_like(middle)
+    sizes = node.bias.abs().expand(regions, -1)
+    for parent, one, absolute in zip(node.parents, node.maps, node.magnitudes, strict=True):
+        given = before[parent]
+        centre = (given.low + given.high) / 2
+        radius = torch.maximum(given.high - centre, centre - given.low)
+        both = absolute.apply(torch.cat([radius, given.reach]))
+        middle = middle + one.apply(centre)
+        spread, sizes = spread + both[:regions], sizes + both[regions:]
+    spread = spread + growth(2 * node.terms + 16) * sizes
+    return Interval(middle - spread, middle + spread, sizes)
+
+
+def intervals(network: Network, domain: Domain) -> list[Interval]:
+    """Intervals of all places, by interval arithmetic alone.
+
+    Args:
+        network: The network.
+        domain: B input regions.
+
+    Returns:
+        One interval a place, the input first.
+    """
+    found = [start(domain)]
+    for place in range(1, len(network.nodes) + 1):
+        found.append(step(network, place, found))
+    return found
