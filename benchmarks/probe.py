@@ -22,7 +22,8 @@ from sklearn.linear_model import LogisticRegression, Ridge  # noqa: E402
 
 from nncli.probing.features import Training, rotate, standardise  # noqa: E402
 from nncli.probing.logistic import solve  # noqa: E402
-from nncli.probing.readers import PENALTIES, READERS, Settings  # noqa: E402
+from nncli.probing.readers import READERS  # noqa: E402
+from nncli.probing.settings import PENALTIES, Settings  # noqa: E402
 from nncli.probing.targets import target_of  # noqa: E402
 
 FOLDS = 5

@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -10,105 +10,123 @@ from nncli import options
 from nncli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable
 
-    from nncli.formats.activations import Activations
-    from nncli.formats.captures import Captures
-    from nncli.formats.example_columns import ExampleColumns
     from nncli.formats.probe_answers import Reading
-    from nncli.probing import Design, Effort, Elsewhere, Outcome, Settings, Target
+    from nncli.formats.probe_inputs import Probed
+    from nncli.probing import Application, Design, Effort, Elsewhere, Settings, Survey, Target
 
-LABEL = "@label"
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def _count(flag: str, default: int, metavar: str, least: int, text: str) -> "Callable[[F], F]":
+    kind = click.IntRange(min=least)
+    return click.option(
+        flag, type=kind, default=default, show_default=True, metavar=metavar, help=text
+    )
+
+
+def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callable[[F], F]":
+    return click.option(
+        flag, name, type=options.artifact, multiple=multiple, metavar="FILE", help=text
+    )
 
 
 @click.command("probe", cls=options.Command)
 @click.argument("activations", type=options.artifact, nargs=-1, required=True)
 @click.option(
-    "--target", "names", multiple=True, default=(LABEL,), show_default=True, metavar="COLUMN",
+    "--target",
+    "names",
+    multiple=True,
+    default=("@label",),
+    show_default=True,
+    metavar="COLUMN",
     help="What is to be read: @label, or a column of --columns (repeatable).",
-)  # fmt: skip
+)
 @click.option(
-    "--columns", "table", type=options.artifact, metavar="TABLE",
+    "--columns",
+    "table",
+    type=options.artifact,
+    metavar="TABLE",
     help="Table or dataset with further columns for the examples, joined by example_id.",
-)  # fmt: skip
+)
 @click.option(
-    "--task", type=options.Choice(["auto", "classes", "numbers"]), default="auto",
+    "--task",
+    type=options.Choice(["auto", "classes", "numbers"]),
+    default="auto",
     show_default=True,
     help="What targets are; auto: floats are numbers, lists of 0 and 1 labels, others classes.",
-)  # fmt: skip
+)
 @click.option(
-    "--reader", "readers", type=options.Choice("nncli.probing:READERS"), multiple=True,
-    help="linear, ridge, knn, prototype, mass-mean, mlp (repeatable).  [default: linear; ridge for "
-    "numbers]",
-)  # fmt: skip
+    "--reader",
+    "readers",
+    type=options.Measure("nncli.probing:READERS"),
+    multiple=True,
+    help="linear, ridge, knn, prototype, mass-mean, mlp (repeatable); settings go behind a colon, "
+    "such as knn:neighbours=5.  [default: linear; ridge for numbers]",
+)
 @click.option(
-    "--metric", "metrics", type=options.Choice("nncli.probing:METRICS"), multiple=True,
+    "--metric",
+    "metrics",
+    type=options.Choice("nncli.probing:METRICS"),
+    multiple=True,
     help="accuracy, balanced-accuracy, log-loss, average-precision, r2, mse (repeatable).  "
     "[default: accuracy; r2 for numbers]",
-)  # fmt: skip
+)
 @click.option(
     "--groups", metavar="COLUMN", help="Examples of equal COLUMN are never on both sides."
-)  # fmt: skip
+)
 @click.option(
-    "--types", metavar="COLUMN",
+    "--types",
+    metavar="COLUMN",
     help="Types of the control task, such as the word.  [default: cells of the first layer]",
-)  # fmt: skip
+)
 @click.option(
-    "--test-share", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.25,
-    show_default=True, metavar="P",
+    "--test-share",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.25,
+    show_default=True,
+    metavar="P",
     help="Share of the examples that readers are scored on, and never fitted on.",
-)  # fmt: skip
+)
+@_count("--folds", 5, "K", 2, "Folds of the training part, by which the penalty is chosen.")
 @click.option(
-    "--folds", type=click.IntRange(min=2), default=5, show_default=True, metavar="K",
-    help="Folds of the training part, by which the penalty is chosen.",
-)  # fmt: skip
-@click.option(
-    "--penalty", "penalties", type=click.FloatRange(min=0, min_open=True), multiple=True,
+    "--penalty",
+    "penalties",
+    type=click.FloatRange(min=0, min_open=True),
+    multiple=True,
     metavar="L",
     help="Strength of the L2 penalty, 1 / C (repeatable).  [default: 0.01, 0.1, ... 100000]",
-)  # fmt: skip
-@click.option(
-    "--neighbours", type=click.IntRange(min=1), default=10, show_default=True, metavar="K",
-    help="Neighbours that vote in knn.",
-)  # fmt: skip
-@click.option(
-    "--hidden", type=click.IntRange(min=1), default=64, show_default=True, metavar="N",
-    help="Units in the hidden layer of mlp.",
-)  # fmt: skip
-@click.option(
-    "--control-activations", "twin", type=options.artifact, metavar="FILE",
-    help="The same layers of a randomly initialised twin, for the column twin.",
-)  # fmt: skip
-@click.option(
-    "--train-on", type=options.artifact, metavar="FILE",
-    help="Fit readers on this capture, and score them on ACTIVATIONS too.",
-)  # fmt: skip
-@click.option(
-    "--test-on", type=options.artifact, multiple=True, metavar="FILE",
-    help="Score readers on this capture too, such as of shifted data (repeatable).",
-)  # fmt: skip
+)
+@_file(
+    "--control-activations",
+    "twin",
+    "The same layers of a randomly initialised twin, for the column twin.",
+)
+@_file("--train-on", "train_on", "Fit readers on this capture, and score them on ACTIVATIONS too.")
+@_file(
+    "--test-on",
+    "test_on",
+    "Score readers on this capture too, such as of shifted data (repeatable).",
+    multiple=True,
+)
 @click.option("--per-position", is_flag=True, help="A probe for each token, or place of a map.")
-@click.option(
-    "--controls", type=click.IntRange(min=0), default=5, show_default=True, metavar="R",
-    help="Control tasks, and shuffles of the targets.",
-)  # fmt: skip
-@click.option(
-    "--orders", type=click.IntRange(min=0), default=3, show_default=True, metavar="R",
-    help="Orders of the examples over which the code length is averaged; 0 for none.",
-)  # fmt: skip
-@click.option(
-    "--resamples", type=click.IntRange(min=0), default=999, show_default=True, metavar="B",
-    help="Draws of test examples, or groups, for intervals.",
-)  # fmt: skip
-@click.option(
-    "--predictions", type=options.artifact, metavar="FILE",
-    help="Write what readers answer to the test part, as `nncli predict` does.",
-)  # fmt: skip
-@click.option("--probes", type=options.artifact, metavar="FILE", help="Write the fitted readers.")
-@click.option(
-    "--apply", "stored", type=options.artifact, metavar="FILE",
-    help="Score the readers of --probes on ACTIVATIONS, and fit nothing.",
-)  # fmt: skip
+@_count("--controls", 5, "R", 0, "Control tasks, and shuffles of the targets.")
+@_count(
+    "--orders",
+    3,
+    "R",
+    0,
+    "Orders of the examples over which the code length is averaged; 0 for none.",
+)
+@_count("--resamples", 999, "B", 0, "Draws of test examples, or groups, for intervals.")
+@_file(
+    "--predictions",
+    "predictions",
+    "Write what readers answer to the test part, as `nncli predict` does.",
+)
+@_file("--probes", "probes", "Write the fitted readers.")
+@_file("--apply", "stored", "Score the readers of --probes on ACTIVATIONS, and fit nothing.")
 @options.layers
 @options.reduce_captured
 @options.assume_aligned
@@ -148,144 +166,102 @@ def command(
     """
     given = (asked["table"], asked["twin"], asked["train_on"], stored, *asked["test_on"])
     options.demand_one_stdin(*activations, *(one for one in given if one))
-    from nncli.formats.probe_answers import demand_outputs
+    from nncli.formats.probe_answers import Reading, demand_outputs
     from nncli.formats.probe_inputs import probe_schema
     from nncli.formats.tables import create_table, from_rows
 
     with ExitStack() as stack:
-        study = (_applying if stored else _fitting)(activations, stored, asked, stack)
+        if stored:
+            work = _applying(activations, stored, asked, stack)
+        else:
+            work = _fitting(activations, asked, stack)
         demand_outputs(
             asked["predictions"],
             asked["probes"],
-            [one.kind for one in study.targets],
+            [one.kind for one in work.targets],
             rows_are_examples=asked["reduction"] != "positions",
             overwrite=overwrite,
         )
         schema = probe_schema(
-            study.factors,
-            several=study.several,
-            positions=study.positions,
-            twin=bool(asked["twin"]),
+            work.factors, several=work.several, positions=work.positions, twin=bool(asked["twin"])
         )
-        entry = options.entry("table", inputs=study.inputs, seed=asked["seed"], **study.facts)
+        entry = options.entry("table", inputs=work.inputs, seed=asked["seed"], **work.facts)
         table = stack.enter_context(
             create_table(output, schema, entry, format=table_format, overwrite=overwrite)
         )
         readings: list[Reading] = []
-        for rows, found in study.run():
-            table.write(from_rows(rows, schema))
-            readings += found if asked["predictions"] or asked["probes"] else []
-        _write_readings(study, readings, asked, overwrite=overwrite)
+        steps = work.survey.steps()
+        for step in options.progress(steps, label="probing", total=len(steps), unit="layer"):
+            name, factors = work.read.captures.names[step[0]], work.factors[step[0]]
+            for rows, found in work.survey.take(step):
+                mine = [{"capture": name, **factors, **row} for row in rows]
+                table.write(from_rows(mine, schema))
+                if asked["predictions"] or asked["probes"]:
+                    readings += [Reading.of(name, factors, one) for one in found]
+        _write_readings(work, readings, asked, overwrite=overwrite)
 
 
-class Study(NamedTuple):
+class Work(NamedTuple):
     """What is to be done, and what it is made from."""
 
-    captures: "Captures"
+    read: "Probed"
     targets: "list[Target]"
     inputs: list[Any]
     facts: dict[str, Any]
-    train: list[int]
     positions: bool
-    run: "Callable[[], Iterator[tuple[list[dict[str, Any]], list[Reading]]]]"
+    survey: "Survey | Application"
 
     @property
     def several(self) -> bool:
         """Whether there is more than one capture."""
-        return len(self.captures.members) > 1
+        return len(self.read.captures.members) > 1
 
     @property
-    def factors(self) -> list[dict[str, Any]]:  # noqa: D102 -- what tells captures apart
-        return self.captures.factors() if self.several else [{}]
+    def factors(self) -> list[dict[str, Any]]:
+        """What tells captures apart."""
+        return self.read.captures.factors() if self.several else [{}]
 
 
-def _fitting(
-    activations: tuple[str, ...], stored: str | None, asked: dict[str, Any], stack: ExitStack
-) -> Study:
+def _fitting(activations: tuple[str, ...], asked: dict[str, Any], stack: ExitStack) -> Work:
     """Open the captures, divide their examples, and say what is to be fitted."""
     from nncli import probing
-    from nncli.formats.example_columns import read_example_columns
-    from nncli.formats.probe_answers import Reading
     from nncli.formats.probe_inputs import open_probed
     from nncli.layer_names import select_layers
 
     told = {name: asked[name] for name in ("train_on", "test_on", "twin", "assume_aligned")}
-    opened, twin, others = open_probed(stack, activations, **told)
-    first, table = opened.members[0], read_example_columns(asked["table"])
-    targets = [_target(name, [first, *others], table, asked["task"]) for name in asked["names"]]
+    read = open_probed(stack, activations, columns=asked["table"], **told)
+    targets = []
+    for name in asked["names"]:
+        values, source = read.values(name)
+        targets.append(probing.target_of(values, name, source=source, task=asked["task"]))
     probing.demand_metrics(asked["metrics"], targets)
-    plan = _plan(first, targets, table, asked)
-    elsewhere = _elsewhere(first, others, plan)
-    names = [select_layers(one.layers, asked["layers"], source=one.name) for one in opened.members]
-
-    def outcomes(
-        capture: "Activations", name: str, others: "list[Elsewhere]"
-    ) -> "Iterator[tuple[dict[str, Any], list[Outcome]]]":
-        told = {"reduction": asked["reduction"], "per_position": asked["per_position"]}
-        run = probing.probe_layer(capture, name, plan, *_told(asked), elsewhere=others, **told)
-        for where, found in run:
-            yield {"layer": name, "position": where.position}, found
-
-    def run() -> "Iterator[tuple[list[dict[str, Any]], list[Reading]]]":
-        twins = None
-        if twin:
-            known = probing.common_layers(twin, names)
-            twins = probing.scores_by_place(
-                (where, one.rows)
-                for name in known
-                for where, found in outcomes(twin, name, [])
-                for one in found
-            )
-        todo = [(place, name) for place, its in enumerate(names) for name in its]
-        for place, name in options.progress(todo, label="probing", total=len(todo), unit="layer"):
-            for where, found in outcomes(opened.members[place], name, elsewhere):
-                about = {"capture": opened.names[place], **where}
-                mine = {**about, **study.factors[place]}
-                rows = [{**mine, **row} for one in found for row in one.rows]
-                about["reduce"] = asked["reduction"]
-                readings = [
-                    Reading.of({**about, **one.about()}, study.factors[place], one) for one in found
-                ]
-                yield probing.with_twin(rows, twins), readings
-
-    inputs = [*opened.members, *([twin] if twin else []), *others, *([table] if table else [])]
+    plan = _plan(read, targets, asked)
+    captures = read.captures.members
+    survey = probing.Survey(
+        captures=captures,
+        names=[select_layers(one.layers, asked["layers"], source=one.name) for one in captures],
+        plan=plan,
+        effort=_effort(asked),
+        reduction=asked["reduction"],
+        per_position=asked["per_position"],
+        elsewhere=_elsewhere(read, plan),
+        twin=read.twin,
+    )
     facts = {"reduce": asked["reduction"], "metrics": probing.told(asked["metrics"], targets)}
-    train = sorted({place for one in plan for place in one.partition.train.tolist()})
-    study = Study(opened, targets, inputs, facts, train, asked["per_position"], run)
-    return study
+    return Work(read, targets, read.inputs, facts, asked["per_position"], survey)
 
 
-def _target(
-    name: str, captures: "Sequence[Activations]", table: "ExampleColumns | None", task: str
-) -> "Target":
-    from nncli.formats.example_columns import values_of
-    from nncli.probing import target_of
-
-    values = [value for one in captures for value in values_of(name, one, table)]
-    source = captures[0].name if name == LABEL or table is None else table.name
-    return target_of(values, name, source=source, task=task)
-
-
-def _plan(
-    first: "Activations",
-    targets: "list[Target]",
-    table: "ExampleColumns | None",
-    asked: dict[str, Any],
-) -> "list[Design]":
-    """The sides, and the types of the control task."""
+def _plan(read: "Probed", targets: "list[Target]", asked: dict[str, Any]) -> "list[Design]":
+    """The readers, the sides, and the types of the control task."""
     from nncli import probing
-    from nncli.formats.example_columns import text_of
 
-    readers = [asked["readers"] or (probing.usual(one),) for one in targets]
-    for target, names in zip(targets, readers, strict=True):
-        for name in names:
-            probing.demand_fit(name, target)
-    seed, types = asked["seed"], text_of(asked["types"], first, table)
-    least = max(one.outputs for one in targets)
+    settings, first, seed = _settings(asked), read.first, asked["seed"]
+    readers = [probing.choose_readers(asked["readers"], one, settings) for one in targets]
+    types, least = read.text(asked["types"]), max(one.outputs for one in targets)
     return probing.designs(
         targets,
         readers,
-        probing.groups_of(first, text_of(asked["groups"], first, table)),
+        probing.groups_of(first, read.text(asked["groups"])),
         probing.together(types) if types else probing.types_of(first, least=least, seed=seed),
         share=asked["test_share"],
         folds=asked["folds"],
@@ -294,101 +270,85 @@ def _plan(
     )
 
 
-def _elsewhere(
-    first: "Activations", others: "list[Activations]", plan: "Sequence[Design]"
-) -> "list[Elsewhere]":
+def _elsewhere(read: "Probed", plan: "list[Design]") -> "list[Elsewhere]":
     """Further captures, less the examples that readers are fitted on."""
-    from nncli.formats.example_columns import others_than
-    from nncli.probing import Elsewhere
+    from nncli.probing import Elsewhere, trained_on
 
-    used = [place for one in plan for place in one.partition.train.tolist()]
-    ids = None if first.example_id is None else first.example_id[used]
-    found, start = [], first.n
-    for one in others:
+    found, start = [], read.first.n
+    for one, allowed in zip(read.others, read.allowed(trained_on(plan)), strict=True):
         name = Path(options.without_descriptor(one.name)).stem
-        found.append(Elsewhere(name, one, start, others_than(ids, first.source_digest, one)))
+        found.append(Elsewhere(name, one, start, allowed))
         start += one.n
     return found
 
 
-def _told(asked: dict[str, Any]) -> "tuple[Settings, Effort]":
-    from nncli.probing import PENALTIES, Effort, Settings
+def _settings(asked: dict[str, Any]) -> "Settings":
+    from nncli.probing import PENALTIES, Settings
 
-    seed, penalties = asked["seed"], tuple(sorted(set(asked["penalties"]))) or PENALTIES
-    beside = {name: asked[name] for name in ("controls", "orders", "resamples")}
-    effort = Effort(**beside, seed=seed, metrics=tuple(dict.fromkeys(asked["metrics"])))
-    return Settings(penalties, asked["neighbours"], asked["hidden"], seed), effort
+    return Settings(tuple(sorted(set(asked["penalties"]))) or PENALTIES, seed=asked["seed"])
+
+
+def _effort(asked: dict[str, Any]) -> "Effort":
+    from nncli.probing import Effort
+
+    told = {name: asked[name] for name in ("controls", "orders", "resamples", "seed")}
+    return Effort(**told, metrics=tuple(dict.fromkeys(asked["metrics"])))
 
 
 def _applying(
-    activations: tuple[str, ...], stored: str | None, asked: dict[str, Any], stack: ExitStack
-) -> Study:
+    activations: tuple[str, ...], stored: str, asked: dict[str, Any], stack: ExitStack
+) -> Work:
     """Open captures and the readers that were fitted before."""
     from nncli import probing
-    from nncli.formats.captures import capture_files, open_captures
-    from nncli.formats.example_columns import (
-        others_than,
-        read_example_columns,
-        text_of,
-        values_of,
-    )
-    from nncli.formats.probe_answers import Reading
+    from nncli.formats.example_columns import others_than
+    from nncli.formats.probe_inputs import open_probed
     from nncli.formats.probes import read_probes
 
     if asked["train_on"] or asked["test_on"] or asked["probes"] or asked["twin"]:
         raise UsageError("`--apply` fits nothing: it takes ACTIVATIONS and `--columns` alone")
-    read = read_probes(str(stored))
-    opened = open_captures(capture_files(activations), assume_aligned=asked["assume_aligned"])
-    stack.callback(opened.close)
-    first, table = opened.members[0], read_example_columns(asked["table"])
-    group = probing.groups_of(first, text_of(asked["groups"], first, table))
-    allowed = others_than(read.train, read.source_digest, first)
+    known = read_probes(stored)
+    read = open_probed(
+        stack, activations, columns=asked["table"], assume_aligned=asked["assume_aligned"]
+    )
+    group = probing.groups_of(read.first, read.text(asked["groups"]))
+    allowed = others_than(known.train, known.source_digest, read.first)
     targets: dict[str, Target] = {}
-    for one in read.probes:
+    for one in known.probes:
         name = str(one.about["target"])
         if name not in targets:
-            targets[name] = probing.coded(values_of(name, first, table), one.about, first.name)
+            targets[name] = probing.coded(read.values(name)[0], one.about, read.first.name)
 
-    def run() -> "Iterator[tuple[list[dict[str, Any]], list[Reading]]]":
-        for place, capture in enumerate(opened.members):
-            factors = study.factors[place]
-            for one in read.of_capture(opened.names[place]):
-                target = targets[str(one.about["target"])]
-                told: dict[str, Any] = {"allowed": allowed, "effort": _told(asked)[1]}
-                made = probing.apply(capture, one.about, one.arrays, target, group, **told)
-                about = {**one.about, "capture": opened.names[place]}
-                rows = [{"capture": opened.names[place], **factors, **row} for row in made.rows]
-                where = made.examples
-                shown = target.values[where], where, made.answers
-                yield rows, [Reading(about, factors, *shown, one.arrays)]
-
-    positions = any(one.about.get("position") is not None for one in read.probes)
+    application = probing.Application(
+        captures=read.captures.members,
+        readers=[known.of_capture(name) for name in read.captures.names],
+        targets=targets,
+        group=group,
+        allowed=allowed,
+        effort=_effort(asked),
+    )
+    positions = any(one.about.get("position") is not None for one in known.probes)
     facts = {"metrics": probing.told(asked["metrics"], list(targets.values()))}
-    inputs = [*opened.members, read, *([table] if table else [])]
-    study = Study(opened, list(targets.values()), inputs, facts, [], positions, run)
-    return study
+    inputs = [*read.captures.members, known, *([read.table] if read.table else [])]
+    return Work(read, list(targets.values()), inputs, facts, positions, application)
 
 
 def _write_readings(
-    study: Study, readings: "list[Reading]", asked: dict[str, Any], *, overwrite: bool
+    work: Work, readings: "list[Reading]", asked: dict[str, Any], *, overwrite: bool
 ) -> None:
     """Write answers and fitted readers, where they are wanted."""
     from nncli.formats.probe_answers import write_answers, write_readers
     from nncli.probing import losses_of
 
-    first, told = study.captures.members[0], {"inputs": study.inputs, "seed": asked["seed"]}
+    first, target = work.read.first, work.targets[0]
+    told = {"inputs": work.inputs, "seed": asked["seed"]}
     if asked["predictions"]:
-        target = study.targets[0]
         names = None if target.kind == "numbers" else list(target.classes)
-        write_answers(
-            asked["predictions"],
-            readings,
-            first,
-            options.entry("predictions", **told, class_names=names),
-            losses_of(target),
-            several=study.several,
-            overwrite=overwrite,
-        )
+        entry = options.entry("predictions", **told, class_names=names)
+        also: dict[str, Any] = {"several": work.several, "overwrite": overwrite}
+        write_answers(asked["predictions"], readings, first, entry, losses_of(target), **also)
     if asked["probes"]:
-        entry = options.entry("probes", **told, source=first.source_digest)
-        write_readers(asked["probes"], readings, first, study.train, entry, overwrite=overwrite)
+        entry, train = (
+            options.entry("probes", **told, source=first.source_digest),
+            work.survey.train,
+        )
+        write_readers(asked["probes"], readings, first, train, entry, overwrite=overwrite)

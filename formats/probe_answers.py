@@ -41,10 +41,10 @@ class Reading:
     arrays: Mapping[str, Array]
 
     @classmethod
-    def of(cls, about: Mapping[str, Any], factors: Mapping[str, Any], outcome: Any) -> "Reading":
-        """The reader of an outcome of a probe: its target, examples, answers and arrays."""
-        values, where = outcome.target.values[outcome.examples], outcome.examples
-        return cls(about, factors, values, where, outcome.answers, outcome.raw().arrays)
+    def of(cls, capture: str, factors: Mapping[str, Any], read: Any) -> "Reading":
+        """What a probe read in a capture: an object with the other attributes."""
+        about = {**read.about, "capture": capture}
+        return cls(about, factors, read.values, read.examples, read.answers, read.arrays)
 
 
 def demand_outputs(

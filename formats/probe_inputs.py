@@ -4,12 +4,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from nncli.errors import UsageError
 from nncli.formats.activations import Activations, open_activations
 from nncli.formats.captures import Captures, capture_files, open_captures
 from nncli.formats.comparisons import comparison_schema
+from nncli.formats.example_columns import (
+    LABEL,
+    ExampleColumns,
+    others_than,
+    read_example_columns,
+    text_of,
+    values_of,
+)
 
 TEXT = ("capture", "layer", "target", "reader", "split", "metric", "note")
 WHOLE = ("position", "n", "n_train")
@@ -20,33 +30,73 @@ SCORES = (
 
 
 class Probed(NamedTuple):
-    """Captures by what they are for.
+    """What is probed, by what it is for.
 
     Attributes:
         captures: Readers are fitted on one part of their examples and scored on the other.
         twin: The same layers of an untrained network.
         others: Readers are scored on these too.
+        table: Further columns of the examples.
     """
 
     captures: Captures
     twin: Activations | None
     others: list[Activations]
+    table: ExampleColumns | None
+
+    @property
+    def first(self) -> Activations:
+        """The capture whose labels and identifiers hold for all."""
+        return self.captures.members[0]
+
+    @property
+    def inputs(self) -> list[Any]:
+        """All that was opened, for the entry of what is made from it."""
+        further = [one for one in (self.twin, *self.others, self.table) if one is not None]
+        return [*self.captures.members, *further]
+
+    def values(self, column: str) -> tuple[list[Any], str]:
+        """A column for the examples of the captures and then of the others, and where it is from.
+
+        Raises:
+            UsageError: There is no table to have the column.
+            ArtifactError: Nothing has the column.
+            MismatchError: Rows do not correspond.
+        """
+        found = [
+            value
+            for one in (self.first, *self.others)
+            for value in values_of(column, one, self.table)
+        ]
+        return found, self.first.name if column == LABEL or self.table is None else self.table.name
+
+    def text(self, column: str | None) -> list[list[str]]:
+        """A column by which examples go together, as text, if one is named."""
+        return text_of(column, self.first, self.table)
+
+    def allowed(self, train: Sequence[int]) -> list[NDArray[np.bool_]]:
+        """Which examples of the others are none of those at some places of the captures."""
+        ids = None if self.first.example_id is None else self.first.example_id[list(train)]
+        source = self.first.source_digest
+        return [others_than(ids, source, one) for one in self.others]
 
 
 def open_probed(
     stack: ExitStack,
     activations: Sequence[str],
     *,
-    train_on: str | None,
-    test_on: Sequence[str],
-    twin: str | None,
-    assume_aligned: bool,
+    columns: str | None = None,
+    train_on: str | None = None,
+    test_on: Sequence[str] = (),
+    twin: str | None = None,
+    assume_aligned: bool = False,
 ) -> Probed:
-    """Open captures.
+    """Open captures, and the table of their examples.
 
     Args:
         stack: Closes them.
         activations: Files and folders.
+        columns: The table.
         train_on: Readers are fitted on this instead, and scored on `activations`.
         test_on: Readers are scored on these too.
         twin: The same layers of an untrained network.
@@ -72,9 +122,11 @@ def open_probed(
     others = [open_activations(one) for one in further]
     for one in others:
         stack.callback(one.file.close)
+    table = read_example_columns(columns)
     if not twin:
-        return Probed(opened, None, others)
-    return Probed(Captures(opened.names[:-1], opened.members[:-1]), opened.members[-1], others)
+        return Probed(opened, None, others, table)
+    ours = Captures(opened.names[:-1], opened.members[:-1])
+    return Probed(ours, opened.members[-1], others, table)
 
 
 def probe_schema(

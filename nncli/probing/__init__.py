@@ -1,62 +1,47 @@
 """Readers of activations: what is readable in a layer, and what that is worth."""
 
-from nncli.probing.applying import apply, coded
+from nncli.probing.applying import Application, coded
 from nncli.probing.control_tasks import cells
+from nncli.probing.designs import Design, designs, groups_of, types_of
 from nncli.probing.partition import Partition, divide, together
-from nncli.probing.pipeline import Effort, Outcome, Part, Task, probe
-from nncli.probing.readers import PENALTIES, READERS, Fitted, Settings, demand_fit, usual
-from nncli.probing.reports import scores_by_place, with_twin
-from nncli.probing.rows import expanded, gather, rounding
+from nncli.probing.pipeline import probe
+from nncli.probing.readers import READERS, choose_readers
 from nncli.probing.scoring import METRICS, demand_metrics, losses_of, told
-from nncli.probing.study import (
-    Design,
-    Elsewhere,
-    Place,
-    common_layers,
-    designs,
-    groups_of,
-    matrix_of,
-    probe_layer,
-    types_of,
-)
+from nncli.probing.settings import PENALTIES, Chosen, Settings
+from nncli.probing.study import Elsewhere, probe_layer
+from nncli.probing.survey import Survey, trained_on
 from nncli.probing.targets import Target, target_of
+from nncli.probing.tasks import Effort, Outcome, Part, Task
 
 __all__ = [
     "METRICS",
     "PENALTIES",
     "READERS",
+    "Application",
+    "Chosen",
     "Design",
     "Effort",
     "Elsewhere",
-    "Fitted",
     "Outcome",
     "Part",
     "Partition",
-    "Place",
     "Settings",
+    "Survey",
     "Target",
     "Task",
-    "apply",
     "cells",
+    "choose_readers",
     "coded",
-    "common_layers",
-    "demand_fit",
     "demand_metrics",
     "designs",
     "divide",
-    "expanded",
-    "gather",
     "groups_of",
     "losses_of",
-    "matrix_of",
     "probe",
     "probe_layer",
-    "rounding",
-    "scores_by_place",
     "target_of",
     "together",
     "told",
+    "trained_on",
     "types_of",
-    "usual",
-    "with_twin",
 ]

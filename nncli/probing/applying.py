@@ -1,35 +1,86 @@
 """Readers that were fitted before, scored on other activations."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncli.errors import MismatchError
+from nncli.probing.designs import Capture
 from nncli.probing.features import F64, Index
-from nncli.probing.pipeline import Effort
-from nncli.probing.readers import READERS, Fitted
+from nncli.probing.fitted import Fitted
+from nncli.probing.readers import READERS
 from nncli.probing.rows import expanded, gather
 from nncli.probing.scoring import METRICS, interval, usual_metric
-from nncli.probing.study import Capture, matrix_of
+from nncli.probing.study import matrix_of
 from nncli.probing.targets import Kind, Target
+from nncli.probing.tasks import Effort, Read
+
+
+class Stored(Protocol):
+    """A reader that was fitted before."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What it reads."""
+
+    @property
+    def arrays(self) -> Mapping[str, NDArray[Any]]:
+        """What it consists of."""
 
 
 @dataclass(frozen=True)
-class Applied:
-    """What a stored reader answers.
+class Application:
+    """Stored readers, and what they are scored on.
 
     Attributes:
-        rows: Of the table.
-        answers: (n, K) to the examples.
-        examples: (n,) their places in the capture.
+        captures: Activations of the same examples.
+        readers: Of each capture the readers that are scored on it.
+        targets: The values, by the name of the target.
+        group: (n,) which examples are drawn together for intervals.
+        allowed: (n,) which examples readers were not fitted on.
+        effort: Metrics, resamples and seed.
     """
 
-    rows: list[dict[str, Any]]
-    answers: F64
-    examples: Index
+    captures: Sequence[Capture]
+    readers: Sequence[Sequence[Stored]]
+    targets: Mapping[str, Target]
+    group: Index
+    allowed: NDArray[np.bool_]
+    effort: Effort
+
+    @property
+    def train(self) -> list[int]:
+        """Nothing is fitted on any example."""
+        return []
+
+    def steps(self) -> list[tuple[int, Stored]]:
+        """All there is to do: the place of a capture, and a reader."""
+        return [(place, one) for place, its in enumerate(self.readers) for one in its]
+
+    def take(self, step: tuple[int, Any]) -> Iterator[tuple[list[dict[str, Any]], list[Read]]]:
+        """Score one reader on one capture.
+
+        Yields:
+            The rows of the table, and what the reader reads.
+
+        Raises:
+            MismatchError: The capture lacks the layer, or it has another width.
+        """
+        place, one = step
+        target = self.targets[str(one.about["target"])]
+        rows, answers, examples = _apply(
+            self.captures[place],
+            one.about,
+            one.arrays,
+            target,
+            self.group,
+            allowed=self.allowed,
+            effort=self.effort,
+        )
+        yield rows, [Read(one.about, target.values[examples], examples, answers, one.arrays)]
 
 
 def coded(values: list[Any], about: Mapping[str, Any], name: str) -> Target:
@@ -55,7 +106,7 @@ def coded(values: list[Any], about: Mapping[str, Any], name: str) -> Target:
     return Target(str(about["target"]), kind, np.array(found, np.int64), classes, known)
 
 
-def apply(
+def _apply(
     capture: Capture,
     about: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
@@ -64,25 +115,10 @@ def apply(
     *,
     allowed: NDArray[np.bool_],
     effort: Effort,
-) -> Applied:
-    """Score a stored reader on the examples of a capture.
-
-    Args:
-        capture: The activations.
-        about: What the reader reads.
-        arrays: What it consists of.
-        target: The values of the examples.
-        group: (n,) which ones are drawn together for the interval.
-        allowed: (n,) which ones it was not fitted on.
-        effort: Metrics, resamples and seed.
-
-    Returns:
-        The scores and answers.
-
-    Raises:
-        MismatchError: The capture lacks the layer, or it has another width.
-    """
-    name, reader = str(about["layer"]), str(about["reader"])
+) -> tuple[list[dict[str, Any]], F64, Index]:
+    """Score a stored reader on the examples of a capture that it was not fitted on."""
+    name, label = str(about["layer"]), str(about["reader"])
+    reader = label.partition(":")[0]
     if name not in capture.layers:
         raise MismatchError(f"`{capture.name}` has no layer `{name}`, which the probe reads")
     position = about.get("position")
@@ -105,7 +141,7 @@ def apply(
             "layer": name,
             "position": position,
             "target": target.name,
-            "reader": reader,
+            "reader": label,
             "split": "applied",
             "metric": metric,
             "penalty": about.get("penalty"),
@@ -123,4 +159,4 @@ def apply(
         else:
             row["note"] = f"{reader} has no {metric}" if len(values) else "no example is left"
         found.append(row)
-    return Applied(found, answers, examples)
+    return found, answers, examples

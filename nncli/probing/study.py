@@ -1,154 +1,18 @@
-"""Probes of many layers of many captures that share their examples, and so their partition."""
+"""One layer of a capture probed as it is divided, and at each of its positions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.errors import ArtifactError, MismatchError
-from nncli.probing.control_tasks import cells
-from nncli.probing.features import F64, Index, standardise
-from nncli.probing.partition import Partition, divide, duplicates, together
-from nncli.probing.pipeline import Effort, Outcome, Part, Task, probe
-from nncli.probing.readers import Settings
+from nncli.errors import MismatchError
+from nncli.probing.designs import Capture, Design
+from nncli.probing.features import F64
+from nncli.probing.pipeline import probe
 from nncli.probing.rows import Layer, expanded, gather, rounding
-from nncli.probing.targets import Target
-from nncli.similarity.structure.captured import Captured, layers_of
-
-READ = 256  # examples at once
-
-
-class Capture(Captured, Protocol):
-    """Activations of examples, of which the layers are known."""
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Their names."""
-
-    @property
-    def n(self) -> int:
-        """How many examples."""
-
-
-@dataclass(frozen=True)
-class Design:
-    """Targets that the same examples have, and how these are divided.
-
-    Attributes:
-        targets: The targets, of the examples of the captures first, then of each further one.
-        places: Which of the targets asked for they are.
-        readers: For each the names of its readers.
-        partition: The sides.
-        types: (examples,) of the control task.
-    """
-
-    targets: tuple[Target, ...]
-    places: tuple[int, ...]
-    readers: tuple[tuple[str, ...], ...]
-    partition: Partition
-    types: Index
-
-
-def groups_of(capture: Capture, columns: Sequence[Sequence[Any]]) -> Index:
-    """Which examples stay together: those of one group, and those seen twice.
-
-    Args:
-        capture: Of the examples.
-        columns: A value an example each, such as its group.
-
-    Returns:
-        (n,) numbers.
-    """
-    same = np.zeros(capture.n, np.int64)
-    for place, name in enumerate(capture.layers):
-        if capture.shape(name)[0] % capture.n:
-            continue  # a row for each token, as many as an example has
-        same = duplicates(partial(_examples, capture, name), place, same)
-        if int(same.max()) == capture.n - 1:
-            break  # no two are alike
-    return together([same, *columns])
-
-
-def _examples(capture: Capture, name: str) -> Iterator[NDArray[Any]]:
-    each = capture.shape(name)[0] // capture.n
-    for at in range(0, capture.n, READ):
-        block = capture.rows(name, at * each, min(at + READ, capture.n) * each)
-        yield block.reshape(len(block) // each, -1)
-
-
-def types_of(capture: Capture, *, least: int, seed: int) -> Index:
-    """Types of examples for the control task, by the first layer that has a row for each."""
-    for name in capture.layers:
-        if capture.shape(name)[0] == capture.n:
-            (layer,) = layers_of([capture], [[name]], "flatten")[0]
-            x = gather(layer, np.arange(capture.n))
-            standardise(x, len(x), rounding(layer))
-            return cells(x, capture.n, least=least, seed=seed)
-    return np.arange(capture.n)
-
-
-def designs(
-    targets: Sequence[Target],
-    readers: Sequence[Sequence[str]],
-    group: Index,
-    types: Index,
-    *,
-    share: float,
-    folds: int,
-    seed: int,
-    source: str,
-) -> list[Design]:
-    """Divide the examples, once for all targets that the same examples have.
-
-    Raises:
-        ArtifactError: There are too few examples, or one class in the training part.
-    """
-    found: list[Design] = []
-    n = len(group)
-    keys = [one.known[:n].tobytes() for one in targets]
-    for key in dict.fromkeys(keys):
-        places = tuple(place for place, one in enumerate(keys) if one == key)
-        mine = tuple(targets[place] for place in places)
-        first = next((one for one in mine if one.kind == "classes"), None)
-        partition = divide(
-            group,
-            None if first is None else first.values[:n],
-            usable=mine[0].known[:n],
-            share=share,
-            folds=folds,
-            seed=seed,
-            source=source,
-        )
-        for one in mine:
-            _demand_two(one, partition, source)
-        told = tuple(tuple(readers[place]) for place in places)
-        found.append(Design(mine, places, told, partition, types))
-    return found
-
-
-def _demand_two(target: Target, partition: Partition, source: str) -> None:
-    there = np.unique(target.values[partition.train], axis=0)
-    if len(there) < 2:
-        raise ArtifactError(
-            f"the training part of `{source}` has one value of `{target.name}` only",
-            hint="fewer, smaller groups, or another `--seed`",
-        )
-
-
-def common_layers(twin: Capture, names: Sequence[Sequence[str]]) -> list[str]:
-    """The layers of a twin that have the names of ours.
-
-    Raises:
-        MismatchError: None has.
-    """
-    ours = dict.fromkeys(name for its in names for name in its)
-    found = [name for name in ours if name in twin.layers]
-    if not found:
-        raise MismatchError(f"`{twin.name}` has none of the layers {', '.join(names[0][:4])}, ...")
-    return found
+from nncli.probing.tasks import Effort, Outcome, Part, Task
+from nncli.similarity.structure.captured import layers_of
 
 
 @dataclass(frozen=True)
@@ -180,7 +44,6 @@ def probe_layer(
     capture: Capture,
     name: str,
     plan: Sequence[Design],
-    settings: Settings,
     effort: Effort,
     *,
     reduction: str,
@@ -193,7 +56,6 @@ def probe_layer(
         capture: The activations.
         name: The layer.
         plan: Targets and sides.
-        settings: What readers are told.
         effort: What is done beside.
         reduction: What becomes of positions.
         per_position: A probe for each position.
@@ -216,7 +78,7 @@ def probe_layer(
             kept = tuple(one for one in shifted if len(one.x))
             made = [
                 replace(one, examples=design.partition.test)
-                for one in probe(replace(task, shifted=kept), design.readers, settings, effort)
+                for one in probe(replace(task, shifted=kept), design.readers, effort)
             ]
             order = [
                 at for at, told in zip(design.places, design.readers, strict=True) for _ in told

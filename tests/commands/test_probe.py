@@ -67,7 +67,7 @@ def test_duplicates_of_an_example_are_not_scored_by_readers_that_saw_them(tmp_pa
     y = np.repeat(r.integers(0, 2, 80), 2)
     path = tmp_path / "twice.safetensors"
     save_file({"x": x, "@label": y, "@example_id": np.arange(160)}, path)
-    told = ("--reader", "knn", "--neighbours", "1", "--orders", "0", "-f", "csv")
+    told = ("--reader", "knn:neighbours=1", "--orders", "0", "-f", "csv")
     (row,) = rows_of(invoke("probe", path, *told, code=0))
     assert float(row["value"]) < 0.75
 
@@ -130,7 +130,7 @@ def test_positions_as_examples_stay_on_the_side_of_their_example(tmp_path, invok
     x = np.repeat(r.standard_normal((60, 1, 3)), 5, axis=1) + 1e-3 * r.standard_normal((60, 5, 3))
     path = tmp_path / "t.safetensors"
     save_file({"tokens": x, "@label": y, "@example_id": np.arange(60)}, path)
-    told = ("--reduce", "positions", "--reader", "knn", "--neighbours", "1", "--orders", "0")
+    told = ("--reduce", "positions", "--reader", "knn:neighbours=1", "--orders", "0")
     (row,) = rows_of(invoke("probe", path, *told, "-f", "csv", code=0))
     assert float(row["value"]) < 0.8  # 1 if another position of the example were known
     assert int(row["n"]) + int(row["n_train"]) == 300

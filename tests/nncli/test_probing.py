@@ -6,7 +6,17 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import average_precision_score
 
 from nncli.errors import ArtifactError, UsageError
-from nncli.probing import Effort, Settings, Task, cells, divide, probe, target_of, together
+from nncli.probing import (
+    Effort,
+    Settings,
+    Task,
+    cells,
+    choose_readers,
+    divide,
+    probe,
+    target_of,
+    together,
+)
 from nncli.probing.control_tasks import control_values
 from nncli.probing.description_length import online_code_length
 from nncli.probing.features import Training, rotate, standardise
@@ -51,6 +61,11 @@ def task_of(x, y, *, train=0.75, folds=3, targets=None, types=None):
         group=rows,
         types=rows % (len(x) // 10) if types is None else types,
     )
+
+
+def read(task, reader, settings, effort):
+    """Probe the one target of a task with one reader."""
+    return probe(task, [choose_readers([reader], task.targets[0], settings)], effort)
 
 
 QUICK = Effort(controls=2, orders=0, resamples=200)
@@ -284,7 +299,7 @@ class TestReading:
         r = np.random.default_rng(3)
         x, y = r.standard_normal((400, 10)), r.integers(0, 4, 400)
         effort = Effort(controls=2, orders=2, resamples=300)
-        (one,) = probe(task_of(x, y), [["linear"]], Settings(), effort)
+        (one,) = read(task_of(x, y), "linear", Settings(), effort)
         (row,) = one.rows
         assert row["low"] < 0.25 < row["high"]
         assert row["compression"] < 1.02
@@ -298,7 +313,7 @@ class TestReading:
         for hidden in (1, 4, 64):
             settings = Settings(penalties=(0.01,), hidden=hidden)
             task = task_of(x, y, types=types)
-            (one,) = probe(task, [["mlp"]], settings, QUICK)
+            (one,) = read(task, "mlp", settings, QUICK)
             found.append(one.rows[0]["control"])
         assert found[0] < found[2]
         assert found[2] > 0.6
@@ -314,7 +329,7 @@ class TestReading:
         r = np.random.default_rng(5)
         y = r.integers(0, 3, 240)
         x = r.standard_normal((240, 4)) + 8 * np.eye(4)[y]
-        (one,) = probe(task_of(x, y), [[reader]], Settings(), QUICK)
+        (one,) = read(task_of(x, y), reader, Settings(), QUICK)
         row = one.rows[0]
         assert row["value"] > 0.95
         assert row["baseline"] < 0.6
@@ -325,14 +340,14 @@ class TestReading:
         r = np.random.default_rng(6)
         x = r.standard_normal((400, 3))
         y = x[:, 0] * 50 + 1000 + r.standard_normal(400)
-        (one,) = probe(task_of(x, y), [[reader]], Settings(), QUICK)
+        (one,) = read(task_of(x, y), reader, Settings(), QUICK)
         row = one.rows[0]
         assert row["value"] > 0.8
         assert abs(row["baseline"]) < 0.1
 
     def test_a_layer_that_is_constant_says_so_and_knows_no_more_than_the_majority(self):
         y = np.arange(80) % 2
-        (one,) = probe(task_of(np.ones((80, 3)), y), [["linear"]], Settings(), QUICK)
+        (one,) = read(task_of(np.ones((80, 3)), y), "linear", Settings(), QUICK)
         assert one.rows[0]["value"] == one.rows[0]["baseline"] == 0.5
         assert "constant" in one.rows[0]["note"]
 
@@ -340,7 +355,7 @@ class TestReading:
         x, y = gaussian_classes(n=200)
         y = np.where(np.arange(200) < 150, y % 3, 3)
         effort = Effort(controls=1, orders=1, resamples=50, metrics=("accuracy", "log-loss"))
-        (one,) = probe(task_of(x, y), [["linear"]], Settings(), effort)
+        (one,) = read(task_of(x, y), "linear", Settings(), effort)
         assert one.rows[0]["value"] == 0.0
         assert np.isfinite(one.rows[1]["value"])
         assert "no training example has: 3" in one.rows[0]["note"]
@@ -350,7 +365,7 @@ class TestReading:
         changed = x.copy()
         changed[150:] *= 100
         found = [
-            probe(task_of(one, y), [["linear"]], Settings(), QUICK)[0].raw().arrays["weight"]
+            read(task_of(one, y), "linear", Settings(), QUICK)[0].raw().arrays["weight"]
             for one in (x, changed)
         ]
         assert np.array_equal(*found)
@@ -358,7 +373,7 @@ class TestReading:
     def test_a_reader_of_raw_features_answers_as_the_fitted_one(self):
         x, y = gaussian_classes(n=200, d=300)
         for reader in ("linear", "knn", "mlp"):
-            (one,) = probe(task_of(x, y), [[reader]], Settings(), QUICK)
+            (one,) = read(task_of(x, y), reader, Settings(), QUICK)
             assert np.abs(one.raw().answers_to_raw(x[150:]) - one.answers).max() < 1e-6
 
 

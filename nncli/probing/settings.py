@@ -1,0 +1,94 @@
+"""What readers are told, and readers as they are asked for: `knn:neighbours=5`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nncli.errors import UsageError, closest
+
+PENALTIES = tuple(10.0**power for power in range(-2, 6))
+FINE = 1e-6  # tolerance of the fits that answers come from
+COARSE = 1e-5  # of those that choose the penalty
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What readers are told.
+
+    Attributes:
+        penalties: Among which inner cross-validation chooses.
+        neighbours: How many vote.
+        hidden: Units of the hidden layer.
+        seed: Of where networks begin.
+        tolerance: To which the objective of a linear reader is minimised, relative.
+    """
+
+    penalties: tuple[float, ...] = PENALTIES
+    neighbours: int = 10
+    hidden: int = 64
+    seed: int = 0
+    tolerance: float = FINE
+
+
+PARAMETERS: dict[str, dict[str, int]] = {
+    "knn": {"neighbours": 1},
+    "mlp": {"hidden": 1},
+}
+"""What can be set of a reader, and the least that it may be; all are whole numbers."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A reader as somebody asked for it.
+
+    Attributes:
+        reader: Its name in `READERS`.
+        settings: What it is told.
+        label: The name, with what is set other than by default.
+    """
+
+    reader: str
+    settings: Settings
+    label: str
+
+
+def chosen(text: str, known: Sequence[str], base: Settings) -> Chosen:
+    """The reader that a text asks for.
+
+    Args:
+        text: A name, perhaps with settings behind a colon: `knn:neighbours=5`.
+        known: The names there are.
+        base: What holds where nothing else is said.
+
+    Returns:
+        The reader.
+
+    Raises:
+        UsageError: An unknown reader or setting, or a value that is not allowed.
+    """
+    name, colon, rest = text.partition(":")
+    if name not in known:
+        raise UsageError(f"no reader `{name}`; {closest(name, known)}")
+    if colon and not rest:
+        raise UsageError(f"`{text}` names no setting; `{name}` alone, or `{name}:NAME=VALUE`")
+    given = dict(_assigned(name, part, text) for part in rest.split(",") if rest)
+    told: dict[str, Any] = {
+        key: value for key, value in given.items() if getattr(base, key) != value
+    }
+    said = ",".join(f"{key}={value}" for key, value in told.items())
+    return Chosen(name, replace(base, **told), f"{name}:{said}" if said else name)
+
+
+def _assigned(name: str, part: str, text: str) -> tuple[str, int]:
+    key, equals, value = (one.strip() for one in part.partition("="))
+    can = PARAMETERS.get(name, {})
+    if not equals:
+        raise UsageError(f"`{part}` in `{text}` is not NAME=VALUE")
+    if key not in can:
+        there = f"it has {', '.join(can)}" if can else "it has none"
+        raise UsageError(f"`{name}` has no setting `{key}`, as in `{text}`; {there}")
+    if not value.isdecimal() or int(value) < can[key]:
+        raise UsageError(
+            f"`{key}` in `{text}` must be a whole number, at least {can[key]}, not `{value}`"
+        )
+    return key, int(value)
