@@ -82,7 +82,8 @@ class Ratings:
         """(N,) how many readings a case has; 0 where only errors are known."""
         if self.counts is None:
             return np.zeros(len(self), np.int64)
-        return self.counts.sum(axis=1)
+        found: NDArray[np.int64] = self.counts.sum(axis=1)
+        return found
 
     @property
     def values(self) -> NDArray[np.float64]:

@@ -133,7 +133,8 @@ def _plurality(right: Counts, wrong: Counts, most: int) -> F64:
         wins[:, votes:] += mine[:, None] * shared
     size = right + wrong.sum(axis=1)
     total = chosen[size]
-    return np.divide(wins, total, out=np.full_like(wins, np.nan), where=total > 0)[:, 1:]
+    share: F64 = np.divide(wins, total, out=np.full_like(wins, np.nan), where=total > 0)
+    return share[:, 1:]
 
 
 def _binomials(most: int, chosen: int) -> F64:
