@@ -41,6 +41,17 @@ class Domain:
             radius=None if self.radius is None else self.radius[chosen],
         )
 
+    @staticmethod
+    def joined(parts: Sequence["Domain"]) -> "Domain":
+        """Regions of several batches as one; all with balls of one norm, or all without."""
+        return Domain(
+            torch.cat([one.low for one in parts]),
+            torch.cat([one.high for one in parts]),
+            _all([one.centre for one in parts]),
+            _all([one.radius for one in parts]),
+            parts[0].norm,
+        )
+
     @property
     def reach(self) -> Tensor:
         """(B, n) the greatest absolute values."""
@@ -90,6 +101,11 @@ class Domain:
             step.scatter_(-1, steepest, factors.gather(-1, steepest).sign())
         point = self.centre - self.radius[:, None] * step
         return torch.minimum(torch.maximum(point, self.low), self.high)
+
+
+def _all(parts: Sequence[Tensor | None]) -> Tensor | None:
+    held = [one for one in parts if one is not None]
+    return torch.cat(held) if held else None
 
 
 def _paired(factors: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:

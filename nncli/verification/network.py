@@ -5,8 +5,9 @@ Everything else is written in these (`nncli.verification.lowering`): a maximum i
 So there is one relaxation to get right for each function, and every method works on all networks.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -119,6 +120,20 @@ class Network:
         """Whether it is piecewise linear: ReLU is the only function."""
         return all(self.activation(place).function == "relu" for place in self.activations)
 
+    def cast(self, dtype: torch.dtype) -> "Network":
+        """The network with numbers of another type, on which no proof can rest."""
+        nodes = (
+            replace(
+                one,
+                maps=tuple(_cast(each, dtype) for each in one.maps),
+                bias=one.bias.to(dtype),
+            )
+            if isinstance(one, Sum)
+            else one
+            for one in self.nodes
+        )
+        return replace(self, nodes=tuple(nodes))
+
     def values(self, x: Tensor) -> list[Tensor]:
         """The values at every place.
 
@@ -142,3 +157,16 @@ class Network:
     def __call__(self, x: Tensor) -> Tensor:
         """The outputs (..., outputs) of inputs (..., inputs)."""
         return self.values(x)[-1]
+
+
+def _cast(one: Any, dtype: torch.dtype) -> Any:
+    """A map with numbers of another type; places stay whole numbers."""
+    held = {each.name: getattr(one, each.name) for each in fields(one)}
+    return replace(
+        one,
+        **{
+            name: value.to(dtype)
+            for name, value in held.items()
+            if isinstance(value, Tensor) and value.is_floating_point()
+        },
+    )

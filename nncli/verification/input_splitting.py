@@ -1,0 +1,224 @@
+"""Branch and bound over the inputs: for networks of few inputs, to the end.
+
+Boxes are bounded in batches, each with intervals of its own. What a linear bound already shows of a
+box is cut off it, and what remains open is halved along the input that the bounds depend on most.
+The corners where the linear bounds are least, and the middles, are tried as counterexamples.
+
+References:
+    Wang et al. 2018, Formal security analysis of neural networks using symbolic intervals;
+    Clip-and-Verify (2025), for the cut.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nncli.verification.backward import Below, below
+from nncli.verification.clock import Clock
+from nncli.verification.domains import Domain, domain_of
+from nncli.verification.network import Network
+from nncli.verification.queries import Query
+from nncli.verification.rounding import UNIT, growth
+from nncli.verification.tightening import Effort, relaxations, tightened
+
+BATCH = 512
+FINEST = 1e-12  # of the width at the start: what is no wider is not halved any more
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """What branch and bound has found.
+
+    Attributes:
+        proved: Whether no violation can happen.
+        counterexample: (n,) an input that was confirmed, or `None`.
+        open_boxes: Boxes that are left over: too small to halve.
+        boxes: Boxes that were bounded.
+    """
+
+    proved: bool
+    counterexample: Tensor | None
+    open_boxes: int
+    boxes: int
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Boxes still open, each for one violation.
+
+    Attributes:
+        domain: The boxes.
+        violation: (B,) the place of the violation in the query.
+    """
+
+    domain: Domain
+    violation: Tensor
+
+    def __len__(self) -> int:
+        return len(self.domain)
+
+    def __getitem__(self, chosen: Tensor | slice) -> "Boxes":
+        """Some of the boxes."""
+        return Boxes(self.domain[chosen], self.violation[chosen])
+
+
+def split_inputs(
+    network: Network,
+    query: Query,
+    confirm: Callable[[Tensor], bool],
+    clock: Clock,
+    open_violations: Tensor | None = None,
+) -> Splitting:
+    """Halve boxes until no violation is left, or one is found.
+
+    Args:
+        network: The network.
+        query: The violations.
+        confirm: Whether an input (n,) is a counterexample, by an exact test.
+        clock: The time.
+        open_violations: (K,) places of the violations that are still open; by default all.
+
+    Returns:
+        What was found.
+
+    Raises:
+        OutOfTime: The deadline has passed.
+    """
+    picked = _rows_of(query)
+    root = domain_of([query.region])
+    finest = (root.high - root.low)[0] * FINEST
+    first = torch.arange(len(query.violations)) if open_violations is None else open_violations
+    waiting = [Boxes(root[torch.zeros(len(first), dtype=torch.int64)], first)]
+    done, stuck = 0, 0
+    effort = Effort(pause=clock.check)
+    while waiting:
+        clock.check()
+        boxes = _batch(waiting)
+        done += len(boxes)
+        rows = picked[boxes.violation]
+        known = tightened(network, boxes.domain, effort)
+        found = below(
+            network, query.rows(network, rows), boxes.domain, known, relaxations(network, known)
+        )
+        margins = query.margins(found.bound, rows)
+        left = torch.nonzero(margins.amax(dim=1) <= 0).flatten()
+        if not len(left):
+            continue
+        boxes, rows, margins = boxes[left], rows[left], margins[left]
+        found = Below(margins, _of(found.factors, left), found.offset[left])
+        witness = _witness(network, query, boxes, found, confirm)
+        if witness is not None:
+            return Splitting(False, witness, 0, done)
+        offset = query.margins(found.offset, rows)
+        boxes, factors = _cut(boxes, found.factors, offset, margins)
+        small = ((boxes.domain.high - boxes.domain.low) <= finest).all(dim=1)
+        stuck += int(small.sum())
+        boxes, factors = boxes[~small], factors[~small]
+        if len(boxes):
+            waiting.append(_halved(boxes, factors, few=len(boxes) < BATCH // 8))
+    return Splitting(stuck == 0, None, stuck, done)
+
+
+def _of(factors: Tensor, left: Tensor) -> Tensor:
+    return factors[left] if len(factors) > 1 else factors.expand(len(left), -1, -1)
+
+
+def _rows_of(query: Query) -> Tensor:
+    """(V, K) the rows of each violation, the last one repeated where there are fewer."""
+    each = [torch.nonzero(query.owner == place).flatten() for place in range(len(query.violations))]
+    longest = max(len(one) for one in each)
+    return torch.stack([torch.cat([one, one[-1:].expand(longest - len(one))]) for one in each])
+
+
+def _batch(waiting: list[Boxes]) -> Boxes:
+    """Take boxes from the end, which keeps what is waiting short."""
+    taken = waiting.pop()
+    while len(taken) < BATCH and waiting:
+        taken = _joined(taken, waiting.pop())
+    if len(taken) > BATCH:
+        waiting.append(taken[BATCH:])
+        taken = taken[:BATCH]
+    return taken
+
+
+def _joined(one: Boxes, other: Boxes) -> Boxes:
+    both = Domain.joined([one.domain, other.domain])
+    return Boxes(both, torch.cat([one.violation, other.violation]))
+
+
+def _witness(
+    network: Network,
+    query: Query,
+    boxes: Boxes,
+    found: Below,
+    confirm: Callable[[Tensor], bool],
+) -> Tensor | None:
+    """A counterexample among the corners where bounds are least and the middles, or `None`."""
+    worst = found.bound.argmax(dim=1)
+    factors = found.factors[torch.arange(len(boxes)), worst]
+    middle = (boxes.domain.low + boxes.domain.high) / 2
+    points = torch.stack([boxes.domain.worst(factors), middle], dim=1)
+    region = query.region
+    points = torch.minimum(torch.maximum(points, region.inner_low), region.inner_high)
+    points = points.float().double()
+    reached = query.reached(points, network(points))
+    which = boxes.violation[:, None, None].expand(-1, 2, 1)
+    good = torch.nonzero(reached.gather(-1, which)[..., 0] <= 0)
+    for box, point in good[:8]:
+        if confirm(points[box, point]):
+            return points[box, point]
+    return None
+
+
+def _cut(boxes: Boxes, factors: Tensor, offset: Tensor, margins: Tensor) -> tuple[Boxes, Tensor]:
+    """Cut off what a linear bound excludes: where `factors . x + offset > 0` nothing can happen.
+
+    With the other inputs at their best, each input has a limit in closed form. Boxes that vanish
+    are left out.
+
+    Returns:
+        What is left of the boxes, and the factors (B, n) of the row nearest to a proof of each.
+    """
+    low, high = boxes.domain.low, boxes.domain.high
+    reach = torch.maximum(low.abs(), high.abs())
+    for row in range(factors.shape[1]):
+        slope, free = factors[:, row], offset[:, row : row + 1]
+        least = torch.where(slope > 0, slope * low, slope * high)
+        rest = least.sum(dim=1, keepdim=True) - least
+        slack = growth(4 * low.shape[1] + 32) * (
+            (slope.abs() * reach).sum(dim=1, keepdim=True) + free.abs()
+        )
+        limit = (slack - free - rest) / slope
+        edge = 4 * UNIT * limit.abs()
+        high = torch.where(slope > 0, torch.minimum(high, limit + edge), high)
+        low = torch.where(slope < 0, torch.maximum(low, limit - edge), low)
+    kept = torch.nonzero((low <= high).all(dim=1)).flatten()
+    domain = boxes.domain
+    left = Boxes(
+        Domain(low, high, domain.centre, domain.radius, domain.norm)[kept], boxes.violation[kept]
+    )
+    nearest = margins[kept].argmax(dim=1)
+    return left, factors[kept, nearest]
+
+
+def _halved(boxes: Boxes, factors: Tensor, *, few: bool) -> Boxes:
+    """Halve boxes along the input with the greatest effect; few boxes along two."""
+    for _ in range(2 if few else 1):
+        low, high = boxes.domain.low, boxes.domain.high
+        along = ((factors.abs() + 1e-30) * (high - low)).argmax(dim=1, keepdim=True)
+        middle = ((low + high) / 2).gather(1, along)
+        twice = torch.arange(len(boxes)).repeat(2)
+        both = boxes[twice]
+        count = len(boxes)
+        new_high = both.domain.high.clone()
+        new_high[:count].scatter_(1, along, middle)
+        new_low = both.domain.low.clone()
+        new_low[count:].scatter_(1, along, middle)
+        domain = both.domain
+        boxes = Boxes(
+            Domain(new_low, new_high, domain.centre, domain.radius, domain.norm), both.violation
+        )
+        factors = factors[twice]
+    return boxes
