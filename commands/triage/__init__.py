@@ -5,6 +5,7 @@ import click
 from nncli.groups import Group, Subcommand
 
 SUBCOMMANDS = {
+    "evaluate": Subcommand("evaluate", "Say what a score is worth for handing cases on."),
     "split": Subcommand("split", "Say how many cases to automate, in which order."),
 }
 

@@ -47,7 +47,7 @@ class Evaluation:
 
     Attributes:
         rows: Of the table: score, against, metric, at, value, low, high, p, n, note.
-        curve: Of the curve: score, coverage and, each with its interval, the quantities in `CURVE`.
+        curve: Of the curve: score, coverage, metric (one of `CURVE`), value, low, high, n.
     """
 
     rows: list[Row]
@@ -226,14 +226,22 @@ def _curve_rows(
     question: Question, places: F64, found: Sequence[Mapping[str, Estimate]]
 ) -> list[Row]:
     rows = []
+    n = len(question.losses[0])
     for name, its in zip(question.names, found, strict=True):
-        for at, coverage in enumerate(places.tolist()):
-            row: Row = {"score": name, "coverage": coverage, "n": len(question.losses[0])}
-            for kind in CURVE:
-                one = its[f"curve-{kind}"]
+        for kind in CURVE:
+            one = its[f"curve-{kind}"]
+            for at, coverage in enumerate(places.tolist()):
                 value = float(one.value[at])
-                low, high = one.interval(at)
-                row[kind] = None if np.isnan(value) else value
-                row[f"{kind}_low"], row[f"{kind}_high"] = low, high
-            rows.append(row)
+                row: Row = {"score": name, "coverage": coverage, "metric": kind, "n": n}
+                if not np.isnan(value):
+                    low, high = one.interval(at)
+                    row |= {"value": value, "low": low, "high": high}
+                rows.append(row)
     return rows
+
+
+def meanings(question: Question) -> list[dict[str, str]]:
+    """What the metrics of the table and of the curve mean, for their entry."""
+    names = [one.metric for one in quantities_of(question)]
+    told = {**METRICS, **CURVE}
+    return [{"metric": one, "summary": told[one]} for one in (*names, "auroc", *CURVE)]

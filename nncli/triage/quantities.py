@@ -21,7 +21,12 @@ F64 = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 LEVEL = 0.95
-CURVE = ("risk", "deferred", "caught", "left")
+CURVE = {
+    "kept-risk": "mean outcome of the kept cases",
+    "deferred-risk": "mean outcome that the deferred cases had",
+    "caught": "share of all outcome that is among the deferred cases",
+    "left": "outcome of the kept cases over all cases: what is left if deferring cures",
+}
 
 
 @dataclass(frozen=True)

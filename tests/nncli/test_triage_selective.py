@@ -216,14 +216,14 @@ def test_intervals_of_areas_and_risks_and_their_differences_cover():
 def test_many_cases_in_random_groups_have_the_intervals_of_single_draws(monkeypatch):
     scores, loss = world(9000, 7)
     assert len(loss) > resampling.FEW
-    binned = by_name(evaluate(asked(scores, loss, resamples=2000)).rows)
+    binned = by_name(evaluate(asked(scores, loss, resamples=800)).rows)
     monkeypatch.setattr(resampling, "FEW", 10_000)
-    single = by_name(evaluate(asked(scores, loss, resamples=1000, seed=1)).rows)
+    single = by_name(evaluate(asked(scores, loss, resamples=400, seed=1)).rows)
     for key, row in single.items():
         assert row["value"] == binned[key]["value"]
         wide = row["high"] - row["low"]
-        assert binned[key]["high"] - binned[key]["low"] == pytest.approx(wide, rel=0.2), key
-        assert binned[key]["low"] == pytest.approx(row["low"], abs=0.15 * wide), key
+        assert binned[key]["high"] - binned[key]["low"] == pytest.approx(wide, rel=0.3), key
+        assert binned[key]["low"] == pytest.approx(row["low"], abs=0.2 * wide), key
 
 
 def test_groups_that_are_drawn_together_widen_intervals():
@@ -278,10 +278,11 @@ def test_scores_of_different_outcomes_are_each_held_against_their_own():
 
 def test_the_curve_ends_at_the_risk_of_all_cases():
     scores, loss = world(300, 14)
-    curve = evaluate(asked(scores[:1], loss), points=9).curve
-    assert [round(one["coverage"], 10) for one in curve] == [round(0.1 * k, 10) for k in range(11)]
-    assert curve[0]["risk"] is None
-    assert curve[-1]["risk"] == pytest.approx(loss.mean())
-    assert curve[-1]["deferred"] is None
-    assert (curve[0]["caught"], curve[-1]["caught"]) == (1.0, 0.0)
-    assert curve[0]["left"] == 0.0
+    rows = evaluate(asked(scores[:1], loss), points=9).curve
+    curve = {(one["metric"], round(one["coverage"], 10)): one.get("value") for one in rows}
+    assert [at for name, at in curve if name == "left"] == [round(k / 10, 10) for k in range(11)]
+    assert curve["kept-risk", 0] is None
+    assert curve["kept-risk", 1] == pytest.approx(loss.mean())
+    assert curve["deferred-risk", 1] is None
+    assert (curve["caught", 0], curve["caught", 1]) == (1.0, 0.0)
+    assert curve["left", 0] == 0.0
