@@ -119,8 +119,8 @@ def fit_ridge(
 
 def choose_ridge(data: Training, values: Values, target: Target, settings: Settings) -> Fitted:
     """The penalty with the least squared error on the folds, and its fit on all rows."""
-    errors, weights, bias = ridge.cross_validate(data, target.encoded(values), settings.penalties)
-    best = int(errors.sum(axis=1).argmin())
-    penalty = settings.penalties[best]
-    arrays = {"weight": weights[best], "bias": bias[best]}
+    errors, whole = ridge.cross_validate(data, target.encoded(values), settings.penalties)
+    penalty = settings.penalties[int(errors.sum(axis=1).argmin())]
+    weights, bias = whole.fit([penalty])
+    arrays = {"weight": weights[0], "bias": bias[0]}
     return Fitted("ridge", arrays, penalty, _edge(penalty, settings))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.linalg import lapack
 
 from nncli.probing.features import F64, Training
 
@@ -49,23 +50,27 @@ class Moments:
     def fit(self, penalties: Sequence[float]) -> tuple[F64, F64]:
         """Weights (penalties, d, targets) and intercepts (penalties, targets)."""
         mean, target = self.x / self.n, self.y / self.n
-        gram = self.gram - self.n * np.outer(mean, mean)
-        cross = self.cross - self.n * np.outer(mean, target)
-        weights = np.stack([_solve(gram, cross, one) for one in penalties])
+        gram = np.outer(self.x, -mean)
+        gram += self.gram
+        cross = self.cross - np.outer(self.x, target)
+        room = np.empty_like(gram)
+        weights = np.stack([_solve(gram, cross, one, room) for one in penalties])
         return weights, target - np.einsum("d,pdt->pt", mean, weights)
 
 
-def _solve(gram: F64, cross: F64, penalty: float) -> F64:
-    moved = gram.copy()
-    moved[np.diag_indices(len(moved))] += penalty
-    try:
-        factor = linalg.cho_factor(moved, lower=True, overwrite_a=True, check_finite=False)
-        found: F64 = linalg.cho_solve(factor, cross, check_finite=False)
-    except linalg.LinAlgError:  # the penalty is lost in the rounding of the Gram matrix
-        values, vectors = linalg.eigh(gram)
-        kept = values > values[-1] * len(values) * np.finfo(float).eps
-        turned = vectors[:, kept].T @ cross
-        found = vectors[:, kept] @ (turned / (values[kept] + penalty)[:, None])
+def _solve(gram: F64, cross: F64, penalty: float, room: F64) -> F64:
+    """Weights (d, targets); `room` (d, d) is written over."""
+    np.copyto(room, gram)
+    np.einsum("dd->d", room)[:] += penalty
+    # a symmetric matrix is its own transpose, which LAPACK takes without another copy
+    factor, fault = lapack.dpotrf(room.T, lower=1, clean=0, overwrite_a=1)
+    if not fault:
+        found: F64 = lapack.dpotrs(factor, cross, lower=1)[0]
+        return found
+    values, vectors = linalg.eigh(gram)  # the penalty is lost in the rounding of the Gram matrix
+    kept = values > values[-1] * len(values) * np.finfo(float).eps
+    turned = vectors[:, kept].T @ cross
+    found = vectors[:, kept] @ (turned / (values[kept] + penalty)[:, None])
     return found
 
 
@@ -86,8 +91,10 @@ def fit(x: F64, y: F64, penalties: Sequence[float]) -> tuple[F64, F64]:
     return Moments.of(x, y).fit(penalties)
 
 
-def cross_validate(data: Training, y: F64, penalties: Sequence[float]) -> tuple[F64, F64, F64]:
-    """Ridge regression without each fold in turn, and on all rows.
+def cross_validate(data: Training, y: F64, penalties: Sequence[float]) -> tuple[F64, Moments]:
+    """Ridge regression without each fold in turn.
+
+    Each row is multiplied out once: what a fold lacks is taken from the sums over all.
 
     Args:
         data: The rows, with folds.
@@ -95,8 +102,8 @@ def cross_validate(data: Training, y: F64, penalties: Sequence[float]) -> tuple[
         penalties: Above 0.
 
     Returns:
-        Squared errors (penalties, targets) on the rows left out, their mean; weights (penalties, d,
-        targets) and intercepts (penalties, targets) of all rows.
+        Squared errors (penalties, targets) on the rows left out, their mean; and the sums over all
+        rows, of which to fit the penalty that is chosen.
     """
     parts = list(data.parts())
     moments = [Moments.of(data.x[part], y[part]) for part in parts]
@@ -109,5 +116,4 @@ def cross_validate(data: Training, y: F64, penalties: Sequence[float]) -> tuple[
         flat = data.x[part] @ weights.transpose(1, 0, 2).reshape(data.x.shape[1], -1)
         answers = flat.reshape(-1, *bias.shape) + bias
         errors += ((answers - y[part][:, None]) ** 2).sum(axis=0)
-    weights, bias = whole.fit(penalties)
-    return errors / len(data), weights, bias
+    return errors / len(data), whole
