@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
-from nncli.verification.network import Activation, Network, Sum
+from nncli.verification.network import Network, Sum
 from nncli.verification.relaxation import Lines
 from nncli.verification.rounding import UNIT, growth
 
@@ -81,7 +81,7 @@ def below(
             for parent, one in zip(node.parents, node.maps, strict=True):
                 _add(waiting, parent, one.adjoint(factors))
             continue
-        passed, added, error = _through(node, factors, relaxed[place], known[node.parent])
+        passed, added, error = _through(factors, relaxed[place])
         offset, lost = offset + added, lost + error
         if multipliers is not None and place in multipliers:
             passed = passed - multipliers[place]
@@ -99,17 +99,23 @@ def _add(waiting: dict[int, Tensor], place: int, factors: Tensor) -> None:
     waiting[place] = waiting[place] + factors if place in waiting else factors
 
 
-def _through(
-    node: Activation, factors: Tensor, line: Lines, given: Interval
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Pass rows back through an activation: factors, what is added to the offset, its rounding."""
-    up, down = factors.clamp_min(0), factors.clamp_max(0)
+def _through(factors: Tensor, line: Lines) -> tuple[Tensor, Tensor, Tensor]:
+    """Pass rows back through an activation: factors, what is added to the offset, its rounding.
+
+    The rounding of the factors themselves is a few units of what they are: the sum that they go to
+    next, or the input, takes it off together with its own.
+    """
+    down = factors.clamp_max(0)
+    terms = growth(line.over.shape[-1] + 16)
+    if line.under is None:
+        added = _against(down, line.over)
+        passed = torch.where(factors > 0, line.below, line.above) * factors
+        return passed, added, -terms * added
+    up = factors.clamp_min(0)
     passed = up * line.below + down * line.above
     added = _against(up, line.under) + _against(down, line.over)
-    reach = torch.maximum(line.under.abs(), line.over.abs())
-    error = growth(node.size + 16) * _against(factors.abs(), reach)
-    error = error + growth(8) * _against(passed.abs(), given.reach)
-    return passed, added, error
+    sizes = _against(up, line.under.abs()) - _against(down, line.over.abs())
+    return passed, added, terms * sizes
 
 
 def _against(factors: Tensor, other: Tensor) -> Tensor:

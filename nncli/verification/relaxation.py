@@ -27,13 +27,13 @@ class Lines:
 
     Attributes:
         below: (B, 1 or R, n) slopes of the lower lines.
-        under: Their offsets.
+        under: Their offsets; `None` where they are 0.
         above: Slopes of the upper lines.
-        over: Their offsets.
+        over: Their offsets; for a ReLU not negative.
     """
 
     below: Tensor
-    under: Tensor
+    under: Tensor | None
     above: Tensor
     over: Tensor
 
@@ -88,7 +88,7 @@ def _relu(low: Tensor, high: Tensor, below: Tensor | None) -> Lines:
     if below is None:
         below = (high > -low).to(low.dtype)
     below = torch.where(bent, below, active)
-    return Lines(below, torch.zeros_like(low), chord, over)
+    return Lines(below, None, chord, over)
 
 
 def _turning(function: str, slope: Tensor) -> Tensor:
