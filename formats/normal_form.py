@@ -12,8 +12,8 @@ from typing import NamedTuple
 from nncli.formats.formulas import All, Bound, Formula, Some, conjunction
 from nncli.formats.linear_cases import Box, Case, Condition, Terms
 
-MOST_CASES = 200_000
-MOST_STEPS = 10_000_000
+MOST_CASES = 100_000
+MOST_STEPS = 2_000_000
 DEEPEST = 200
 
 Limit = tuple[Fraction, bool]  # the limit, and whether it is kept away from
@@ -101,6 +101,9 @@ class _Expansion:
                 choices.append(part)
         if any(self._empty(place, self.low, self.high) for place in self.low):
             return
+        # nothing rules out alternatives that say nothing of inputs, so they are counted at once
+        if prod(_count(one) for one in choices if not _limits_inputs(one)) > MOST_CASES:
+            raise TooManyCasesError(_count(self.formula))
         start = _Branch({}, {}, tuple(conditions))
         for branch in self._chosen(_boxes_first(choices), start, 0):
             box = self._box(branch)
@@ -127,7 +130,8 @@ class _Expansion:
             taken = self._taken(part, branch)
             if taken is not None:
                 more, inner = taken
-                yield from self._chosen(_boxes_first([*inner, *rest]), more, depth + 1)
+                left = _boxes_first([*inner, *rest]) if inner else rest
+                yield from self._chosen(left, more, depth + 1)
 
     def _taken(self, part: Formula, branch: _Branch) -> tuple[_Branch, list[Some]] | None:
         """A branch that an alternative is added to, and the choices in it; `None` if empty."""
