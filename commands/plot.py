@@ -37,6 +37,7 @@ class Choices:
     metrics: tuple[str, ...]
     layers: tuple[str, ...]
     colour: str | None
+    log: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,13 @@ class Given:
 @click.option("--y", multiple=True, metavar="COLUMN", help="Column to draw (repeatable).")
 @click.option(
     "--metric", "metrics", multiple=True, metavar="NAME", help="Only this metric (repeatable)."
+)
+@click.option(
+    "--log",
+    type=options.Choice(["x", "y"]),
+    multiple=True,
+    help="Logarithmic axis of curves, x or y (repeatable).  [default: x where its places are "
+    "geometric]",
 )
 @options.layers
 @click.option(
@@ -86,6 +94,7 @@ def command(
     metrics: tuple[str, ...],
     layers: tuple[str, ...],
     colour: str | None,
+    log: tuple[str, ...],
     kind: str | None,
     output: str,
     form: str,
@@ -110,7 +119,7 @@ def command(
     from nncli.formats.output import open_output
 
     chosen = choose_format(output, form)
-    choices = Choices(x, y, metrics, layers, colour)
+    choices = Choices(x, y, metrics, layers, colour, log)
     with open_output(output, kind="figure", overwrite=overwrite, binary=chosen != "text") as out:
         picture, given = _picture(artifact, kind, choices)
         if chosen == "text":
@@ -144,6 +153,7 @@ def _text(picture: "Picture", *, live: bool) -> str:
 
 
 def _picture(artifact: str, kind: str | None, choices: Choices) -> "tuple[Picture, Given]":
+    from nncli.figures.log_axes import on_log_axes
     from nncli.formats.digits import NAME as DIGITS
     from nncli.formats.kinds import kind_of
     from nncli.formats.sources import DESCRIPTIONS, open_source
@@ -163,6 +173,7 @@ def _picture(artifact: str, kind: str | None, choices: Choices) -> "tuple[Pictur
             )
         _demand_fitting(choices, found, artifact)
         picture, given = _DRAWERS[found](source, choices)
+    picture = on_log_axes(picture, choices.log, source=artifact)
     return replace(picture, title=_title(picture.title, given)), given
 
 
@@ -183,6 +194,7 @@ def _demand_fitting(choices: Choices, kind: str, name: str) -> None:
         "--metric": kind in ("series", "table"),
         "--layer": kind in ("activations", "checkpoint", "table"),
         "--colour": kind == "table",
+        "--log": kind in ("activations", "series", "table"),
     }
     given = {
         "--x": choices.x,
@@ -190,6 +202,7 @@ def _demand_fitting(choices: Choices, kind: str, name: str) -> None:
         "--metric": choices.metrics,
         "--layer": choices.layers,
         "--colour": choices.colour,
+        "--log": choices.log,
     }
     for option, fits in fitting.items():
         if given[option] and not fits:

@@ -7,8 +7,8 @@ import textwrap
 
 from rich.text import Text
 
+from nncli.figures.curve_pictures import Curves
 from nncli.figures.pictures import (
-    Curves,
     Gallery,
     Heatmaps,
     Histograms,

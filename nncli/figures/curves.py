@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from nncli.errors import ArtifactError
+from nncli.figures.curve_pictures import F64, Curves, Line, Panel
 from nncli.figures.grids import meaning
-from nncli.figures.pictures import F64, Curves, Line, Panel
 from nncli.figures.table_roles import METRIC, NOTE, VALUE, Roles, find_roles, is_number
 
 UNITS = {

@@ -5,11 +5,11 @@ import io
 from matplotlib.figure import Figure
 
 from nncli.figures.curve_figure import curve_figure
+from nncli.figures.curve_pictures import Curves
 from nncli.figures.gallery_figure import gallery_figure
 from nncli.figures.heatmap_figure import heatmap_figure
 from nncli.figures.histogram_figure import histogram_figure
 from nncli.figures.pictures import (
-    Curves,
     Gallery,
     Heatmaps,
     Histograms,

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from nncli.errors import ArtifactError, closest
+from nncli.figures.curve_pictures import Curves
 from nncli.figures.curves import curves
 from nncli.figures.grids import limits
-from nncli.figures.pictures import Curves, Grid, Heatmaps
+from nncli.figures.pictures import Grid, Heatmaps
 from nncli.figures.table_roles import REPLICATES
 from nncli.populations.trajectories import ALONG, Trajectory, factors, is_dynamics, trajectories
 

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncli.figures.curve_pictures import Curves
+
 F64 = NDArray[np.float64]
 
 
@@ -62,73 +64,6 @@ class Heatmaps:
     row_label: str
     column_label: str
     panels: tuple[Grid, ...]
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One curve.
-
-    Attributes:
-        label: Its name in the legend.
-        x: Places, ascending.
-        y: Values; NaN where there is none.
-        low: Lower ends of the band, if there is one.
-        high: Upper ends of the band.
-        runs: The single curves that `y` is the mean of: pairs of x and y.
-        style: Which of a panel's kinds of line it is, 0 for the first.
-        colour: Which colour it has, 0 for the first.
-    """
-
-    label: str
-    x: F64
-    y: F64
-    low: F64 | None = None
-    high: F64 | None = None
-    runs: tuple[tuple[F64, F64], ...] = ()
-    style: int = 0
-    colour: int = 0
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Curves on common axes.
-
-    Attributes:
-        y_label: What is drawn, with its unit.
-        lines: The curves.
-        note: What stands in the place of curves if there are no values.
-    """
-
-    y_label: str
-    lines: tuple[Line, ...]
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Curves:
-    """Panels of curves over one x.
-
-    Attributes:
-        title: The title of all.
-        x_label: What x is, with its unit.
-        panels: The panels.
-        scale: `linear`, `log`, or `symlog` where 0 is among otherwise geometric places.
-        categories: The names of the places 0, 1, ... if x is no number.
-        ordered: The lines are in an order (depth, width), to be shown by the order of colours.
-        joined: Points are joined to curves; else each stands alone, with its interval.
-        band: What the bands and thin lines are, for drawings that have them.
-        caption: What else a reader must know.
-    """
-
-    title: str
-    x_label: str
-    panels: tuple[Panel, ...]
-    scale: str = "linear"
-    categories: tuple[str, ...] | None = None
-    ordered: bool = False
-    joined: bool = True
-    band: str = ""
     caption: str = ""
 
 

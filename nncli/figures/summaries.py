@@ -8,9 +8,10 @@ from typing import Any
 import pyarrow as pa
 
 from nncli.errors import ArtifactError, closest
+from nncli.figures.curve_pictures import Curves
 from nncli.figures.curves import curves
 from nncli.figures.grids import heatmaps
-from nncli.figures.pictures import Curves, Heatmaps
+from nncli.figures.pictures import Heatmaps
 
 TEST = {"score", "metric", "spearman"}
 DELETION = {"metric", "layer", "detected_at", "lost"}

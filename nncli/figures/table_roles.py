@@ -68,13 +68,13 @@ def find_roles(
     if long or not y:
         beside.add(METRIC)
     keys = [name for name in names if name not in beside and _is_key(data, name)]
-    axis = x or _choose_axis(data, keys)
+    axis = x or choose_axis(data, keys)
     if axis is None:
         raise ArtifactError(
             f"nothing varies in `{source}` that a curve could run along",
             hint=f"`nncli show {source}` prints the rows; `--x` names a column",
         )
-    others = [name for name in keys if name != axis and not _follows(data, name, axis)]
+    others = [name for name in keys if name != axis and not follows(data, name, axis)]
     replicates = tuple(name for name in others if name in REPLICATES)
     groups = tuple(name for name in others if name not in REPLICATES)
     return Roles(axis, values, groups, replicates, long)
@@ -144,7 +144,7 @@ def _is_key(data: pa.Table, name: str) -> bool:
     return _is_plain(data, name) and _distinct(data, name) > 1
 
 
-def _follows(data: pa.Table, name: str, axis: str) -> bool:
+def follows(data: pa.Table, name: str, axis: str) -> bool:
     """Whether a number says nothing beside the axis: an epoch beside a step."""
     if name in REPLICATES or not is_number(data, name):
         return False
@@ -153,7 +153,7 @@ def _follows(data: pa.Table, name: str, axis: str) -> bool:
     return bool(pairs == places)
 
 
-def _choose_axis(data: pa.Table, keys: Sequence[str]) -> str | None:
+def choose_axis(data: pa.Table, keys: Sequence[str]) -> str | None:
     """The factor with the most values: numbers before names, either before replicates."""
     if not keys:
         return None

@@ -11,6 +11,7 @@ from nncli.figures.dynamics import dynamics, dynamics_curves, of_dynamics
 from nncli.figures.grids import diagonal, heatmaps, pair_columns, sides_of
 from nncli.figures.pictures import Picture
 from nncli.figures.populations import is_population, populations
+from nncli.figures.shared_panels import shared_panels
 from nncli.figures.summaries import against_one, summary
 
 STEP = ("step", "step_a")
@@ -54,6 +55,8 @@ def table_picture(
     told = facts.get("metrics")
     said = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
     found = None if x or y else summary(data, source=source, said=said, metrics=metrics)
+    if found is None and not y:
+        found = shared_panels(data, source=source, facts=facts, x=x, metrics=metrics)
     if found is None and not y and (not x or x in STEP) and of_dynamics(data):
         if x:
             return dynamics_curves(data, source=source, metrics=metrics)

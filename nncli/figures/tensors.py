@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError
-from nncli.figures.pictures import Curves, Histogram, Histograms, Line, Panel
+from nncli.figures.curve_pictures import Curves, Line, Panel
+from nncli.figures.pictures import Histogram, Histograms
 from nncli.spectra import Spectrum
 from nncli.tensor_statistics import Statistics, summarise
 

@@ -1,12 +1,15 @@
 """Curves in characters: braille dots between axes, a name at the end of each curve."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from rich.text import Text
 
 from nncli.figures.braille import Canvas
-from nncli.figures.pictures import Curves, Line, Panel
+from nncli.figures.curve_pictures import Curves, Mark, Panel
 from nncli.figures.text_parts import axis_numbers, cut, hue, number, styled
+from nncli.figures.text_points import point_lines
 
 F64 = NDArray[np.float64]
 
@@ -28,25 +31,32 @@ def curve_lines(picture: Curves, width: int) -> list[Text]:
     lines: list[Text] = []
     for panel in picture.panels:
         lines += [Text(), styled(panel.y_label, "bold")]
-        lines += [styled(f"  ({panel.note})")] if panel.note else _panel(picture, panel, width)
+        if panel.note:
+            lines.append(styled(f"  ({panel.note})"))
+        elif picture.joined:
+            lines += _panel(picture, panel, width)
+        else:
+            lines += point_lines(picture, panel, width)
     return lines
 
 
 def _panel(picture: Curves, panel: Panel, width: int) -> list[Text]:
     names = [cut(line.label, LONGEST_NAME) for line in panel.lines]
     height = max(HEIGHT, min(len(panel.lines), 2 * HEIGHT))
-    low, high = _range(panel.lines)
+    log = picture.y_scale == "log"
+    heights = [np.log10(line.y) if log else line.y for line in panel.lines]
+    low, high = _range(heights)
     at = (0, height // 2, height - 1)
-    ticks = dict(
-        zip(at, axis_numbers([high - (high - low) * row / (height - 1) for row in at]), strict=True)
-    )
+    values = [high - (high - low) * row / (height - 1) for row in at]
+    ticks = dict(zip(at, _numbers(values, log=log), strict=True))
     left = max(map(len, ticks.values()))
     right = max(map(len, names)) + 1
     canvas = Canvas(max(width - left - right - 3, 20), height)
     places = np.unique(np.concatenate([line.x for line in panel.lines]))
     for owner, line in enumerate(panel.lines):
-        canvas.curve(_across(line.x, places, picture.scale), (line.y - low) / (high - low), owner)
-    labels = _end_labels(panel.lines, names, low, high, height)
+        share = (heights[owner] - low) / (high - low)
+        canvas.curve(_across(line.x, places, picture.scale), share, owner)
+    labels = _end_labels(heights, names, low, high, height)
     drawn = []
     for row, text in enumerate(canvas.rows()):
         shown = styled(f"{ticks.get(row, ''):>{left}} {'┤' if row in ticks else '│'}")
@@ -57,15 +67,32 @@ def _panel(picture: Curves, panel: Panel, width: int) -> list[Text]:
             name = labels[row]
             shown.append(f" {names[name]}", hue(panel.lines[name].colour))
         drawn.append(shown)
-    axis, below = _x_axis(picture, places, canvas.width)
+    axis, below = _x_axis(picture, panel, places, canvas.width)
     drawn.append(styled(" " * left + " └" + axis))
     drawn.append(styled(" " * (left + 2) + below))
     drawn.append(styled(" " * (left + 2) + picture.x_label, "dim"))
+    drawn += [styled(" " * (left + 2) + _said(one), "dim") for one in panel.marks]
     return drawn
 
 
-def _range(lines: tuple[Line, ...]) -> tuple[float, float]:
-    values = np.concatenate([line.y for line in lines])
+def _said(mark: Mark) -> str:
+    """What stands at a mark on the axis."""
+    between = ""
+    if mark.low is not None and mark.high is not None:
+        between = f" ({number(mark.low, 4)} to {number(mark.high, 4)})"
+    return f"{_sign(mark)} {mark.label}: {number(mark.at, 4)}{between}"
+
+
+def _sign(mark: Mark) -> str:
+    return "△" if mark.colour is None else "▲"
+
+
+def _numbers(values: Sequence[float], *, log: bool) -> list[str]:
+    return [number(10**one) for one in values] if log else axis_numbers(values)
+
+
+def _range(heights: Sequence[F64]) -> tuple[float, float]:
+    values = np.concatenate(heights)
     values = values[np.isfinite(values)]
     low, high = float(values.min()), float(values.max())
     if high > low:
@@ -90,12 +117,12 @@ def _across(x: F64, places: F64, scale: str) -> F64:
 
 
 def _end_labels(
-    lines: tuple[Line, ...], names: list[str], low: float, high: float, height: int
+    heights: Sequence[F64], names: list[str], low: float, high: float, height: int
 ) -> dict[int, int]:
     """For each row the curve whose name stands there: the one that ends nearest, all in order."""
     ends = []
-    for place, line in enumerate(lines):
-        finite = line.y[np.isfinite(line.y)]
+    for place, values in enumerate(heights):
+        finite = values[np.isfinite(values)]
         if names[place] and finite.size:
             ends.append((float((high - finite[-1]) / (high - low) * (height - 1)), place))
     ends.sort()
@@ -106,8 +133,8 @@ def _end_labels(
     return rows
 
 
-def _x_axis(picture: Curves, places: F64, width: int) -> tuple[str, str]:
-    """The axis with ticks, and the names of the ticks that find room below it."""
+def _x_axis(picture: Curves, panel: Panel, places: F64, width: int) -> tuple[str, str]:
+    """The axis with ticks and marks, and the names of the ticks that find room below it."""
     axis, below = ["─"] * width, [" "] * width
     at = np.minimum((_across(places, places, picture.scale) * width).astype(int), width - 1)
     free = 0
@@ -122,6 +149,10 @@ def _x_axis(picture: Curves, places: F64, width: int) -> tuple[str, str]:
         if start >= free:
             below[start : start + len(name)] = name
             free = start + len(name) + 1
+    for mark in panel.marks:
+        share = float(_across(np.array([mark.at]), places, picture.scale)[0])
+        if 0 <= share <= 1:
+            axis[min(int(share * width), width - 1)] = _sign(mark)
     return "".join(axis), "".join(below).rstrip()
 
 

@@ -6,9 +6,10 @@ import pytest
 
 from nncli.drawings import drawn
 from nncli.figures.braille import Canvas
+from nncli.figures.curve_pictures import Curves, Line, Panel
 from nncli.figures.curves import curves
 from nncli.figures.examples import gallery
-from nncli.figures.pictures import Curves, Grid, Heatmaps, Line, Panel
+from nncli.figures.pictures import Grid, Heatmaps
 from nncli.figures.tensors import weight_histograms
 from nncli.figures.text_parts import axis_numbers, bar, cut, shade, viridis
 

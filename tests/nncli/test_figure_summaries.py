@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 
 from nncli.errors import ArtifactError
+from nncli.figures.curve_pictures import Curves
 from nncli.figures.drawing import draw
-from nncli.figures.pictures import Curves, Heatmaps
+from nncli.figures.pictures import Heatmaps
 from nncli.figures.tables import table_picture
 
 

@@ -8,9 +8,10 @@ from scipy.spatial.distance import pdist, squareform
 
 from nncli.drawings import drawn
 from nncli.errors import ArtifactError, UsageError
+from nncli.figures.curve_pictures import Curves
 from nncli.figures.drawing import draw, encode
 from nncli.figures.dynamics import dynamics, dynamics_curves, of_dynamics
-from nncli.figures.pictures import Curves, Heatmaps, Populations
+from nncli.figures.pictures import Heatmaps, Populations
 from nncli.figures.populations import is_population, populations, short_names
 from nncli.figures.style import COLOURS
 from nncli.figures.tables import table_picture
