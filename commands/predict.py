@@ -1,6 +1,7 @@
-"""`nncli predict`: what networks answer to examples, clean, corrupted or under attack."""
+"""`nncli predict`: what networks answer to examples, clean, corrupted, attacked or smoothed."""
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nncli.perturbing import Change
     from nncli.predicting import Answers
 
+SAMPLES = 1000
 FORMATS = ["auto", "parquet", "safetensors", "csv", "jsonl", "json", "table", "markdown"]
 
 
@@ -67,6 +69,21 @@ FORMATS = ["auto", "parquet", "safetensors", "csv", "jsonl", "json", "table", "m
     metavar="S",
     help="Severity of the corruptions, 1 to 5 (repeatable; 0 is clean).  [default: 3]",
 )
+@click.option(
+    "--smoothing",
+    "sigmas",
+    type=click.FloatRange(min=0),
+    multiple=True,
+    metavar="SIGMA",
+    help="Answer with the mean probabilities under normal noise of this standard deviation, and "
+    "certify how far the answer holds (repeatable; 0 is clean).",
+)
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Draws of that noise.  [default: 1000]",
+)
 @options.seed
 @options.device
 @options.batch_size
@@ -90,6 +107,7 @@ def command(
     split: str,
     limit: int | None,
     arch: str | None,
+    samples: int | None,
     seed: int,
     device: str,
     batch_size: int | None,
@@ -113,24 +131,28 @@ def command(
       nncli predict runs/ -o predictions.safetensors
       nncli predict checkpoint.safetensors --attack pgd --epsilon 0 --epsilon 0.1 -o robust.parquet
       nncli predict checkpoint.safetensors --corruption blur --severity 1 --severity 5 -f csv
+      nncli predict checkpoint.safetensors --smoothing 0.1 --samples 100 -o smooth.parquet
     """
     from nncli.checkpoints import expand
+    from nncli.errors import UsageError
     from nncli.formats.datasets import load
     from nncli.formats.prediction_writers import create_predictions, demand_target
     from nncli.origins import data_facts, model_facts, survey
 
     options.demand_one_stdin(*checkpoints, data)
     changes = _changes(**perturbation)
+    if samples is not None and not perturbation["sigmas"]:
+        raise UsageError("`--samples` needs noise", hint="for example `--smoothing 0.1`")
     demand_target(output, table_format, overwrite=overwrite)
     members = expand(checkpoints)
     examples = load(data, split=split, limit=limit)
     origins = survey(members, arch, device)
-    frame = _frame(origins[0], examples)
+    frame = replace(_frame(origins[0], examples), certified=any(perturbation["sigmas"]))
     answering = _members(origins, changes)
     entry = options.entry(
         "predictions",
         inputs=[*origins, examples],
-        seed=seed if perturbation["corruptions"] else None,
+        seed=seed if perturbation["corruptions"] or perturbation["sigmas"] else None,
         models=[model_facts(one, options.portable) for one in origins],
         data=data_facts(examples, limit, options.portable),
         class_names=examples.class_names,
@@ -138,10 +160,12 @@ def command(
     with create_predictions(
         output, frame, answering, entry, format=table_format, overwrite=overwrite
     ) as writer:
-        answered = _answers(origins, changes, examples, batch_size=batch_size, seed=seed)
+        answered = _answers(
+            origins, changes, examples, batch_size=batch_size, seed=seed, samples=samples or SAMPLES
+        )
         for member, answers in zip(answering, answered, strict=True):
             _demand_width(member, answers, frame, answering[0])
-            writer.write(member, answers.values, answers.losses)
+            writer.write(member, answers.values, answers.losses, answers.certified)
 
 
 def _changes(
@@ -152,16 +176,19 @@ def _changes(
     target: int | str | None,
     corruptions: tuple[str, ...],
     severities: tuple[int, ...],
+    sigmas: tuple[float, ...],
 ) -> "list[Change]":
     """What is done to the examples, in order; nothing where nothing is asked for."""
     from typing import cast
 
     from nncli.attacks import Norm
     from nncli.errors import UsageError
-    from nncli.perturbing import CLEAN, Change
+    from nncli.perturbing import CLEAN, SMOOTHING, Change
 
-    if attack and corruptions:
-        raise UsageError("`--attack` and `--corruption` exclude each other", hint="run it twice")
+    given = {"--attack": attack, "--corruption": corruptions, "--smoothing": sigmas}
+    told = [f"`{name}`" for name, value in given.items() if value]
+    if len(told) > 1:
+        raise UsageError(f"{' and '.join(told)} exclude each other", hint="run it once for each")
     if attack and not epsilons:
         raise UsageError(f"`--attack {attack}` needs a radius", hint="for example `--epsilon 0.1`")
     if target is not None and not attack:
@@ -170,10 +197,13 @@ def _changes(
         raise UsageError("`--epsilon` needs an attack", hint="for example `--attack pgd`")
     if severities and not corruptions:
         raise UsageError("`--severity` needs a corruption", hint="for example `--corruption blur`")
-    if not all(map(math.isfinite, epsilons)):
-        raise UsageError("the radius of an attack is a finite number")
+    if not all(map(math.isfinite, (*epsilons, *sigmas))):
+        what = "the radius of an attack" if epsilons else "the standard deviation of noise"
+        raise UsageError(f"{what} is a finite number")
     if attack:
         found = [Change(attack, radius, cast(Norm, norm), target) for radius in epsilons]
+    elif sigmas:
+        found = [Change(SMOOTHING, sigma) for sigma in sigmas]
     else:
         found = [Change(name, one) for name in corruptions for one in severities or (3,)]
     # every change of strength 0 is the same one, and nothing is done twice
@@ -215,12 +245,14 @@ def _answers(
     *,
     batch_size: int | None,
     seed: int,
+    samples: int,
 ) -> "Iterator[Answers]":
     """The answers of every model under every change, one model in memory at a time."""
     from nncli.feeding import automatic_batch_size, device_of, inputs_of
     from nncli.forward import batches, take
-    from nncli.perturbing import demand_changeable, perturber
+    from nncli.perturbing import SMOOTHING, demand_changeable, perturber
     from nncli.predicting import predict
+    from nncli.smoothing import Smoothing
     from nncli.tracing import trace
 
     for origin in origins:
@@ -239,11 +271,13 @@ def _answers(
                 unit="batch",
             )
             change_batch = perturber(network, change, inputs, seed=seed)
+            smooth = change.name == SMOOTHING and change.strength > 0
             yield predict(
                 network,
                 parts,
                 examples.y,
                 perturb=change_batch,
+                smoothing=Smoothing(change.strength, samples, seed) if smooth else None,
                 name=model.name,
                 data=examples.name,
             )

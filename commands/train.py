@@ -171,6 +171,13 @@ class Series:
     help="Length of such a step.  [default: 2.5 epsilon / steps]",
 )
 @click.option(
+    "--noise",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SIGMA",
+    help="Training with normal noise on the inputs: its standard deviation.",
+)
+@click.option(
     "--init",
     type=options.artifact,
     metavar="FILE",
@@ -260,8 +267,9 @@ def _plan(
     if parts > len(train.y):
         raise UsageError(f"{len(train.y)} training examples do not make {parts} parts")
     chosen = Choices(**choices)
-    if chosen.epsilon and train.x.dtype.kind != "f":
-        raise UsageError("`--epsilon` needs real numbers", hint=f"`{data}` has token ids")
+    if (chosen.epsilon or chosen.noise) and train.x.dtype.kind != "f":
+        option = "--epsilon" if chosen.epsilon else "--noise"
+        raise UsageError(f"`{option}` needs real numbers", hint=f"`{data}` has token ids")
     recipe = chosen.recipe(math.ceil(len(train.y) / parts), box=valid_box(train.tensors().x))
     if save_steps and max(save_steps) > recipe.steps:
         raise UsageError(f"step {max(save_steps)} is beyond the last, {recipe.steps}")

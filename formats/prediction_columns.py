@@ -11,6 +11,8 @@
 | label | int32, or float64 (regression) | the true answer, if there is one |
 | logits, or pred (regression) | fixed_size_list<float32, C>, or float64 | the answer |
 | loss | float64 | cross-entropy in nats, or squared error; null without a label |
+| certified_class | int32 | smoothed: the class that is certain; null where none is |
+| certified_radius | float64 | smoothed: the distance up to which it is certain |
 | others | | further columns of the dataset |
 
 A member is one model under one perturbation. The dense form holds `logits` [K, N, C] (or `pred`
@@ -35,6 +37,7 @@ KIND = "predictions"
 NAME = pa.dictionary(pa.int32(), pa.string())
 RESERVED = ("example_id", "model_id", "split", "perturbation", "strength", "label", "loss")
 SCORES = ("logits", "probs", "logprobs", "scores", "pred")
+CERTIFIED = {"certified_class": pa.int32(), "certified_radius": pa.float64()}
 SCALARS = ("p_correct", "correct")
 """What stands for an answer where nothing else does: the probability of, or a hit on, the label."""
 
@@ -75,6 +78,7 @@ class Frame:
         split: `train`, `test` or `all`.
         width: Numbers in one answer: the classes, or `None` for one predicted number.
         columns: Further columns of the data, (n,) each.
+        certified: Whether some members come with certificates.
     """
 
     example_id: Array
@@ -82,6 +86,7 @@ class Frame:
     split: str
     width: int | None
     columns: Mapping[str, Array] = field(default_factory=dict)
+    certified: bool = False
 
     def __len__(self) -> int:
         return len(self.example_id)
@@ -106,6 +111,7 @@ def long_schema(frame: Frame, members: Sequence[Member]) -> pa.Schema:
         "label": pa.int32() if whole else pa.float64(),
         frame.score: answer,
         "loss": pa.float64(),
+        **(CERTIFIED if frame.certified else {}),
     }
     for name, values in frame.columns.items():
         fields[name if name not in fields else f"data_{name}"] = _type_of(values)
@@ -140,7 +146,7 @@ def long_rows(frame: Frame, member: Member, part: slice) -> dict[str, Any]:
         "strength": member.strength,
         "label": None if frame.label is None else frame.label[part],
     }
-    taken = {*columns, "seed", frame.score, "loss"}
+    taken = {*columns, "seed", frame.score, "loss", *(CERTIFIED if frame.certified else ())}
     for name, values in frame.columns.items():
         columns[name if name not in taken else f"data_{name}"] = values[part]
     return columns
@@ -159,6 +165,8 @@ def column(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
     """
     if value is None:
         return pa.nulls(rows, kind)
+    if isinstance(value, np.ma.MaskedArray):
+        return pa.array(value.data, mask=np.ma.getmaskarray(value)).cast(kind)
     if not isinstance(value, np.ndarray):
         return pa.repeat(_scalar(value, kind), rows).cast(kind)
     if pa.types.is_fixed_size_list(kind):

@@ -28,6 +28,8 @@ from nncli.formats.tables import TableWriter, choose_format, create_table
 from nncli.formats.tensors import create_tensors, spec_of
 from nncli.formats.writable import demand_writable
 
+Certificate = tuple[Array, Array]
+
 GROUP_BYTES = 1 << 24
 GROUP_ROWS = 1 << 16
 
@@ -46,13 +48,20 @@ class PredictionWriter:
     ) -> None:
         raise NotImplementedError
 
-    def write(self, member: Member, answers: Array, losses: Array | None) -> None:
+    def write(
+        self,
+        member: Member,
+        answers: Array,
+        losses: Array | None,
+        certificate: Certificate | None = None,
+    ) -> None:
         """Take the answers of the next member to all examples.
 
         Args:
             member: Which one.
             answers: (n, C) float32 logits, or (n,) float64 predictions.
             losses: (n,) float64, `None` without labels.
+            certificate: (n,) classes, -1 where none is certain, and (n,) radii.
 
         Raises:
             ArtifactError: They could not be written.
@@ -139,13 +148,21 @@ class _Long(PredictionWriter):
     def __exit__(self, *error: Any) -> None:
         self._table.__exit__(*error)
 
-    def write(self, member: Member, answers: Array, losses: Array | None) -> None:
+    def write(
+        self,
+        member: Member,
+        answers: Array,
+        losses: Array | None,
+        certificate: Certificate | None = None,
+    ) -> None:
         """Write as many row groups as it takes."""
+        certified = _masked(certificate)
         for start in range(0, len(self._frame), self._group):
             part = slice(start, min(start + self._group, len(self._frame)))
             rows = long_rows(self._frame, member, part)
             rows[self._frame.score] = answers[part]
             rows["loss"] = None if losses is None else losses[part]
+            rows |= {name: values[part] for name, values in certified.items()}
             count = part.stop - part.start
             arrays = [column(rows.get(one.name), one.type, count) for one in self._schema]
             self._table.write(pa.table(arrays, schema=self._schema))
@@ -169,6 +186,10 @@ class _Dense(PredictionWriter):
             specs[frame.score] = TensorSpec("F32", (*shape, frame.width))
         if frame.label is not None:
             specs["loss"] = TensorSpec("F64", shape)
+        if frame.certified:
+            specs |= {"certified_class": TensorSpec("I64", shape)}
+            specs |= {"certified_radius": TensorSpec("F64", shape)}
+        self._certified, self._n = frame.certified, len(frame)
         self._score = frame.score
         self._tensors = create_tensors(target, specs, entry, overwrite=overwrite)
         self._whole = whole
@@ -182,8 +203,30 @@ class _Dense(PredictionWriter):
     def __exit__(self, *error: Any) -> None:
         self._tensors.__exit__(*error)
 
-    def write(self, member: Member, answers: Array, losses: Array | None) -> None:
+    def write(
+        self,
+        member: Member,
+        answers: Array,
+        losses: Array | None,
+        certificate: Certificate | None = None,
+    ) -> None:
         """Write one row of each tensor."""
         self._tensors.append(self._score, answers[None])
         if losses is not None:
             self._tensors.append("loss", losses[None])
+        if self._certified:
+            classes, radii = certificate or (np.full(self._n, -1), np.zeros(self._n))
+            self._tensors.append("certified_class", classes[None])
+            self._tensors.append("certified_radius", radii[None])
+
+
+def _masked(certificate: Certificate | None) -> dict[str, Any]:
+    """The columns of a certificate, empty where nothing is certain."""
+    if certificate is None:
+        return {}
+    classes, radii = certificate
+    none = classes < 0
+    return {
+        "certified_class": np.ma.masked_array(classes, none),
+        "certified_radius": np.ma.masked_array(radii, none),
+    }

@@ -21,6 +21,8 @@ METRICS = (
     "train_true_accuracy",
     "train_robust_accuracy",
     "test_robust_accuracy",
+    "train_noisy_accuracy",
+    "test_noisy_accuracy",
 )
 OPTIONAL = ("part", "parts", "partition", "norm", *METRICS[4:])
 """Columns that a manifest has only if some checkpoint has a value there."""
@@ -36,6 +38,7 @@ SCHEMA = pa.schema(
         ("epsilon", pa.float64()),
         ("norm", pa.string()),
         ("label_noise", pa.float64()),
+        ("noise", pa.float64()),
         *((name, pa.float64()) for name in METRICS),
         ("digest", pa.string()),
     ]

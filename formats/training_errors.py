@@ -38,7 +38,7 @@ def read_training_errors(name: str) -> TrainingErrors:
         name: The folder of `nncli train`, its manifest, or any table with `train_accuracy`.
 
     Returns:
-        The errors; of models trained under attack, those under it.
+        The errors; of models trained under attack or with noise, those under it.
 
     Raises:
         ArtifactError: It is no table, or has no training accuracy.
@@ -46,10 +46,14 @@ def read_training_errors(name: str) -> TrainingErrors:
     with open_source(name) as source:
         read = read_rows(source)
     rows = read.data.to_pylist()
-    clean, robust = "train_accuracy", "train_robust_accuracy"
+    clean, under = (
+        "train_accuracy",
+        {"epsilon": "train_robust_accuracy", "noise": "train_noisy_accuracy"},
+    )
     errors = []
     for place, row in enumerate(rows):
-        accuracy = row.get(robust) if row.get("epsilon") and row.get(robust) else row.get(clean)
+        own = [row.get(name) for factor, name in under.items() if row.get(factor)]
+        accuracy = next((one for one in own if one is not None), row.get(clean))
         if accuracy is None:
             raise ArtifactError(
                 f"row {place} of `{name}` has no `{clean}`, so no training error",

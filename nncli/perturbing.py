@@ -1,4 +1,4 @@
-"""What is done to examples before a network sees them: attacks and corruptions, by name.
+"""What is done to examples before a network sees them: attacks, corruptions, noise, by name.
 
 The corruption of an example depends on its place in the data, the attack on the example alone, and
 neither on the batch it comes in.
@@ -26,8 +26,10 @@ class Change:
     """One thing done to the examples; nothing is done where the strength is 0.
 
     Attributes:
-        name: A key of `nncli.attacks.attack.ATTACKS` or of `nncli.corruptions.CORRUPTIONS`.
-        strength: Radius of the ball, in units of the input, or severity, 1 to 5.
+        name: A key of `nncli.attacks.attack.ATTACKS` or of `nncli.corruptions.CORRUPTIONS`, or
+            `SMOOTHING`.
+        strength: Radius of the ball, in units of the input, severity, 1 to 5, or standard
+            deviation of the noise that answers are averaged over.
         norm: Norm of the ball; `None` for corruptions.
         target: Class to drive examples to, or `least-likely`; `None` for away from their own.
     """
@@ -46,6 +48,7 @@ class Change:
 
 
 CLEAN = Change()
+SMOOTHING = "smoothing"
 
 
 def perturber(network: nn.Module, change: Change, inputs: Inputs, *, seed: int) -> Perturb | None:
@@ -58,9 +61,9 @@ def perturber(network: nn.Module, change: Change, inputs: Inputs, *, seed: int) 
         seed: Seed of the noise of corruptions.
 
     Returns:
-        The function; `None` where nothing is done.
+        The function; `None` where nothing is done, or where it is done many times: smoothing.
     """
-    if not change.strength:
+    if not change.strength or change.name == SMOOTHING:
         return None
     if change.norm is None:
         return _corrupter(change, seed)
@@ -119,9 +122,9 @@ def demand_changeable(change: Change, inputs: Inputs, y: Array | None, *, source
         source: What the data are called, for the error.
 
     Raises:
-        MismatchError: An attack on token ids or without labels, or a corruption of anything but
-            images (n, channels, height, width) with values in [0, 1]; or a class to drive
-            predicted numbers to.
+        MismatchError: An attack on token ids or without labels, noise on token ids or where labels
+            are numbers, or a corruption of anything but images (n, channels, height, width) with
+            values in [0, 1]; or a class to drive predicted numbers to.
     """
     if not change.strength:
         return
@@ -129,7 +132,12 @@ def demand_changeable(change: Change, inputs: Inputs, y: Array | None, *, source
         raise MismatchError(
             f"`{source}` has numbers for labels, and no class is a target for those"
         )
-    if change.norm is None:
+    if change.name == SMOOTHING:
+        if inputs.x.dtype.kind != "f":
+            raise MismatchError(f"`{source}` holds token ids, which take no noise")
+        if y is not None and y.dtype.kind == "f":
+            raise MismatchError(f"`{source}` has numbers for labels; smoothing is for classes")
+    elif change.norm is None:
         _demand_images(np.asarray(inputs.x), source)
     elif inputs.x.dtype.kind != "f":
         raise MismatchError(f"`{source}` holds token ids, which have no neighbours to attack with")

@@ -1,7 +1,7 @@
 """What a network answers to examples, and how wrong that is."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn import functional
 from nncli import attacks
 from nncli.errors import ArtifactError, MismatchError
 from nncli.forward import Batch, first_tensor, run
+from nncli.smoothing import Certificate, Smoothing, joined, smoothed
 
 Array = NDArray[Any]
 Perturb = Callable[[Batch, Tensor | None], Batch]
@@ -25,10 +26,18 @@ class Answers:
     Attributes:
         values: (n, C) float32 logits, or (n,) float64 predicted numbers.
         losses: (n,) float64: cross-entropy in nats, or squared error; `None` without labels.
+        certificate: What is certain of a smoothed classifier; `None` without smoothing.
     """
 
     values: Array
     losses: Array | None
+    certificate: Certificate | None = None
+
+    @property
+    def certified(self) -> tuple[Array, Array] | None:
+        """The classes and radii of the certificate."""
+        found = self.certificate
+        return None if found is None else (found.classes, found.radii)
 
 
 def predict(
@@ -37,6 +46,7 @@ def predict(
     y: Array | None,
     *,
     perturb: Perturb | None = None,
+    smoothing: Smoothing | None = None,
     name: str,
     data: str,
 ) -> Answers:
@@ -47,6 +57,7 @@ def predict(
         stream: Batches, in order.
         y: (n,) int64 classes or float64 targets of all examples, if there are any.
         perturb: What is done to each batch, given its labels, before the network sees it.
+        smoothing: Answer with the mean of the probabilities under noise, as its logarithms.
         name: What the network is called, for errors.
         data: What the data are called, for errors.
 
@@ -58,18 +69,23 @@ def predict(
             labels are numbers; or a label is no class of it.
         ArtifactError: An answer is NaN or infinite; its row is named.
     """
-    values, losses = [], []
+    values, losses, certificates = [], [], []
     for batch in stream:
         labels = None if y is None else torch.tensor(y[batch.start : batch.start + len(batch)])
         given = batch if perturb is None else perturb(batch, labels)
-        with torch.inference_mode():
-            answers = outputs_of(network, given).cpu()
-        answers = _shaped(answers, labels, name=name)
+        if smoothing is None:
+            with torch.inference_mode():
+                answers = _shaped(outputs_of(network, given).cpu(), labels, name=name)
+        else:
+            means, certificate = smoothed(network, given, smoothing, name=name)
+            answers = means.float()
+            certificates.append(certificate)
         _demand_finite(answers, batch.start, name=name, data=data)
         if labels is not None:
             losses.append(losses_of(answers, labels, batch.start, name=name, data=data))
         values.append(answers.numpy())
-    return Answers(np.concatenate(values), np.concatenate(losses) if losses else None)
+    found = Answers(np.concatenate(values), np.concatenate(losses) if losses else None)
+    return replace(found, certificate=joined(certificates)) if certificates else found
 
 
 def outputs_of(network: nn.Module, batch: Batch) -> Tensor:

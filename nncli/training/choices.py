@@ -28,6 +28,7 @@ class Choices:
         norm: Norm of the ball.
         attack_steps: Steps of the attack.
         attack_step_size: Length of each.
+        noise: Standard deviation of the normal noise added to inputs; 0 for none.
     """
 
     steps: int | None = None
@@ -41,6 +42,7 @@ class Choices:
     norm: Norm | None = None
     attack_steps: int | None = None
     attack_step_size: float | None = None
+    noise: float = 0.0
 
     def recipe(self, examples: int, *, box: Box | None) -> Recipe:
         """Settle what was left open.
@@ -59,6 +61,10 @@ class Choices:
             raise UsageError(
                 f"`--momentum` is for sgd, not {self.optimizer}", hint="add `--optimizer sgd`"
             )
+        if self.noise and self.epsilon:
+            raise UsageError(
+                "`--noise` and `--epsilon` exclude each other", hint="give one of them"
+            )
         rate, decay = self.learning_rate, self.weight_decay
         return Recipe(
             steps=self._steps(examples),
@@ -68,6 +74,7 @@ class Choices:
             momentum=self.momentum or 0.0,
             weight_decay=WEIGHT_DECAYS[self.optimizer] if decay is None else decay,
             adversary=self._adversary(box),
+            noise=self.noise,
         )
 
     def _steps(self, examples: int) -> int:

@@ -11,7 +11,7 @@ from nncli import attacks
 from nncli.errors import NoAnswerError
 from nncli.training.evaluation import Examples, losses_of, outputs_of
 from nncli.training.optimizers import optimizers_for
-from nncli.training.recipe import ATTACK, MODULE, ORDER, Adversary, Recipe, substream
+from nncli.training.recipe import ATTACK, BLUR, MODULE, ORDER, Adversary, Recipe, substream
 
 
 def train(
@@ -19,8 +19,9 @@ def train(
 ) -> Iterator[int]:
     """Train a network in place, pausing where somebody wants to look at it.
 
-    What happens depends on the arguments alone: the order of the batches, the attack and whatever
-    the module itself draws (dropout) have random numbers of their own, derived from the seed.
+    What happens depends on the arguments alone: the order of the batches, the attack, the noise
+    and whatever the module itself draws (dropout) have random numbers of their own, derived from
+    the seed.
 
     Args:
         module: The network with its initial weights; ends trained.
@@ -38,6 +39,7 @@ def train(
     generator = torch.Generator().manual_seed(substream(seed, ORDER))
     batches = shuffled(len(examples), recipe.batch_size, generator)
     attack = attack_with(recipe.adversary, module, seed=substream(seed, ATTACK))
+    blur = noise_of(recipe.noise, seed=substream(seed, BLUR))
     optimizers = optimizers_for(module, recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(substream(seed, MODULE))
@@ -47,7 +49,7 @@ def train(
                 yield step
             if step == recipe.steps:
                 return
-            batch = attack(examples[next(batches)])
+            batch = attack(blur(examples[next(batches)]))
             for optimizer in optimizers:
                 optimizer.gradient.zero_()
             loss = losses_of(outputs_of(module, batch), batch.y).mean()
@@ -117,3 +119,24 @@ def attack_with(
         return replace(batch, x=x)
 
     return perturb
+
+
+def noise_of(sigma: float, *, seed: int) -> Callable[[Examples], Examples]:
+    """Normal noise on inputs, drawn anew for every batch; no noise does nothing.
+
+    Args:
+        sigma: Standard deviation, in units of the input.
+        seed: Seed of the noise.
+
+    Returns:
+        A function that replaces the inputs of a batch.
+    """
+    if not sigma:
+        return lambda batch: batch
+    generator = torch.Generator().manual_seed(seed)
+
+    def blur(batch: Examples) -> Examples:
+        noise = torch.randn(batch.x.shape, generator=generator, dtype=batch.x.dtype)
+        return replace(batch, x=batch.x + sigma * noise)
+
+    return blur

@@ -12,7 +12,7 @@ from torch import nn
 from nncli.architectures import build
 from nncli.training.evaluation import Examples, evaluate
 from nncli.training.labels import part_rows
-from nncli.training.loop import attack_with, train
+from nncli.training.loop import attack_with, noise_of, train
 from nncli.training.recipe import CHECK, Recipe, substream
 
 
@@ -99,6 +99,7 @@ class Task:
             "step": step,
             "epsilon": adversary.epsilon if adversary else 0.0,
             "label_noise": self.label_noise,
+            "noise": self.recipe.noise,
         }
         if adversary:
             found["norm"] = adversary.norm
@@ -170,7 +171,8 @@ def measure(module: nn.Module, task: Task, member: Member) -> dict[str, float | 
     Returns:
         `train_loss`, `train_accuracy`, `test_loss` and `test_accuracy`; with noisy labels also
         `train_true_accuracy`, against the labels before the noise; with an adversary also
-        `train_robust_accuracy` and `test_robust_accuracy`, under its attack.
+        `train_robust_accuracy` and `test_robust_accuracy`, under its attack, or with noise
+        `train_noisy_accuracy` and `test_noisy_accuracy`, under one draw of it.
     """
     rows = task.rows(member)
     train_set, test_set = task.train.tensors(rows), task.test.tensors()
@@ -184,9 +186,12 @@ def measure(module: nn.Module, task: Task, member: Member) -> dict[str, float | 
     if task.true_y is not None:
         true = Arrays(task.train.x, task.true_y, task.train.mask).tensors(rows)
         found["train_true_accuracy"] = evaluate(module, true).accuracy
-    if task.recipe.adversary is not None:
-        for name, examples in (("train", train_set), ("test", test_set)):
-            seed = substream(member.seed, CHECK)
+    for name, examples in (("train", train_set), ("test", test_set)):
+        seed = substream(member.seed, CHECK)
+        if task.recipe.adversary is not None:
             attack = attack_with(task.recipe.adversary, module, seed=seed)
             found[f"{name}_robust_accuracy"] = evaluate(module, examples, attack).accuracy
+        if task.recipe.noise:
+            noise = noise_of(task.recipe.noise, seed=seed)
+            found[f"{name}_noisy_accuracy"] = evaluate(module, examples, noise).accuracy
     return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from nncli.attacks import Norm
 
-ORDER, ATTACK, MODULE, CHECK, NOISE, PARTITION = range(6)
+ORDER, ATTACK, MODULE, CHECK, NOISE, PARTITION, BLUR = range(7)
 """What a seed is used for; every use has random numbers of its own."""
 
 
@@ -44,6 +44,7 @@ class Recipe:
         momentum: Momentum of `sgd`.
         weight_decay: Decay rate of the weights; an L2 penalty but for `adamw`.
         adversary: Adversarial training, if wanted.
+        noise: Standard deviation of the normal noise that is added to every batch.
     """
 
     steps: int
@@ -53,6 +54,7 @@ class Recipe:
     momentum: float = 0.0
     weight_decay: float = 0.0
     adversary: Adversary | None = None
+    noise: float = 0.0
 
 
 def substream(seed: int, use: int) -> int:

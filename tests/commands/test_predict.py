@@ -340,3 +340,57 @@ def test_the_lineage_is_complete(data):
     assert [one["name"] for one in entry.inputs] == ["net.safetensors", "x.npz"]
     assert entry.inputs[0]["entry"]["kind"] == "checkpoint"
     assert entry.facts["models"][0]["arch"] == "mlp:4-5-3"
+
+
+def test_smoothed_answers_come_with_certificates_that_dense_tensors_have_too(data):
+    checkpoint("net.safetensors", "mlp:4-8-3")
+    how = ("--data", "x.npz", "--smoothing", 0, "--smoothing", 0.5, "--samples", 100, "--seed", 3)
+    nncli("net.safetensors", *how, "-o", "p.parquet")
+    nncli("net.safetensors", *how, "-o", "p.safetensors")
+    table, dense = pq.read_table("p.parquet").to_pydict(), load_file("p.safetensors")
+    assert table["perturbation"] == [None] * 30 + ["smoothing-0.5"] * 30
+    assert table["strength"] == [None] * 30 + [0.5] * 30
+    assert table["certified_class"][:30] == table["certified_radius"][:30] == [None] * 30
+    assert np.allclose(np.exp(np.array(table["logits"][30:], np.float64)).sum(axis=1), 1)
+    for place, label in enumerate(table["label"][30:], start=30):
+        assert table["loss"][place] == pytest.approx(-table["logits"][place][label], abs=1e-5)
+    for name, none in (("certified_class", -1), ("certified_radius", 0)):
+        told = [none if one is None else one for one in table[name]]
+        assert np.array_equal(dense[name].ravel(), told)
+    assert dense["certified_radius"].max() > 0
+    assert dense["certified_class"].shape == (2, 30)
+    assert np.array_equal(dense["logits"].reshape(60, 3), np.array(table["logits"], np.float32))
+    with open_predictions("p.parquet") as found:
+        assert found.score == "logits"
+
+
+def test_without_smoothing_there_are_no_certificates(data):
+    checkpoint("net.safetensors", "mlp:4-3")
+    nncli("net.safetensors", "--data", "x.npz", "-o", "p.parquet")
+    assert not [one for one in pq.read_schema("p.parquet").names if "certified" in one]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--samples", 10), "`--samples` needs noise"),
+        (("--smoothing", 0.1, "--corruption", "blur"), "`--corruption` and `--smoothing` exclude"),
+        (("--smoothing", 0.1, "--attack", "pgd", "--epsilon", 1), "`--attack` and `--smoothing`"),
+        (("--smoothing", "inf"), "the standard deviation of noise is a finite number"),
+        (("--smoothing", -1), "-1"),
+    ],
+)
+def test_smoothing_that_means_nothing_is_refused(data, options, message):
+    checkpoint("net.safetensors", "mlp:4-3")
+    assert message in nncli("net.safetensors", "--data", "x.npz", *options, code=2).stderr
+
+
+def test_smoothing_is_for_numbers_and_classes():
+    checkpoint("net.safetensors", "mlp:4-1")
+    np.savez("x.npz", x=RANDOM.standard_normal((6, 4)).astype(np.float32), y=np.arange(6) / 2)
+    found = nncli("net.safetensors", "--data", "x.npz", "--smoothing", 0.1, code=3)
+    assert "`x.npz` has numbers for labels; smoothing is for classes" in found.stderr
+    checkpoint("t.safetensors", "transformer:v9x3-d4-h1-b1-2")
+    np.savez("t.npz", input_ids=np.ones((6, 3), np.int64), y=np.arange(6) % 2)
+    found = nncli("t.safetensors", "--data", "t.npz", "--smoothing", 0.1, code=3)
+    assert "`t.npz` holds token ids, which take no noise" in found.stderr

@@ -47,7 +47,8 @@ def test_a_series_is_a_folder_of_checkpoints_and_a_manifest(invoke, tmp_path):
     assert made.kind == "checkpoint"
     assert made.seed == 3
     assert made.facts["arch"] == ARCH
-    assert made.facts["factors"] == {"seed": 3, "step": 20, "epsilon": 0.0, "label_noise": 0.0}
+    factors = {"seed": 3, "step": 20, "epsilon": 0.0, "label_noise": 0.0, "noise": 0.0}
+    assert made.facts["factors"] == factors
     assert made.facts["metrics"]["test_accuracy"] == rows[1]["test_accuracy"]
     assert made.facts["training"]["optimizer"] == "adam"
     assert made.facts["data"]["name"] == "digits"
@@ -363,3 +364,22 @@ def test_the_defaults_give_a_good_network_of_digits(invoke, tmp_path):
     (row,) = manifest(tmp_path)
     assert row["test_accuracy"] >= 0.95
     assert row["step"] == 1000
+
+
+def test_training_with_noise_is_recorded_with_its_accuracies(invoke, tmp_path):
+    invoke("train", *QUICK, "--noise", "0.3", "-o", tmp_path, code=0)
+    (row,) = manifest(tmp_path)
+    assert row["noise"] == 0.3
+    assert 0 < row["train_noisy_accuracy"] < 1
+    assert "test_noisy_accuracy" in row
+    assert "test_robust_accuracy" not in row
+    assert entry(tmp_path / "seed-0.safetensors").facts["training"]["noise"] == 0.3
+
+
+def test_noise_is_for_numbers_and_not_beside_an_attack(invoke, tmp_path):
+    found = invoke("train", *QUICK, "--noise", "0.1", "--epsilon", "0.1", "-o", tmp_path, code=2)
+    assert "`--noise` and `--epsilon` exclude each other" in found.stderr
+    np.savez(tmp_path / "t.npz", input_ids=np.ones((8, 3), np.int64), y=np.arange(8) % 2)
+    arch = ("--arch", "transformer:v2x3-d4-h1-b1-2", "--data", tmp_path / "t.npz")
+    found = invoke("train", *arch, "--noise", "0.1", "-o", tmp_path / "x", code=2)
+    assert "`--noise` needs real numbers" in found.stderr

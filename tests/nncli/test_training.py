@@ -427,3 +427,40 @@ def test_whoever_stops_listening_stops_the_work():
     assert set(children()) - before
     results.close()
     assert not set(children()) - before
+
+
+def test_noise_on_the_inputs_of_least_squares_is_ridge_regression():
+    random = np.random.default_rng(0)
+    n, sigma = 200, 0.8
+    x = random.standard_normal((n, 4)).astype(np.float32)
+    y = x @ np.array([2.0, -1.0, 0.5, 0.0]) + 1 + 0.1 * random.standard_normal(n)
+    arrays = Arrays(x, y)
+    how = recipe(steps=2500, batch_size=n, optimizer="sgd", learning_rate=0.01, noise=sigma)
+    found = next(snapshots(Task("mlp:4-1", how, arrays, arrays), Member(0), [2500]))
+    centred = x - x.mean(axis=0)
+    solved = [
+        np.linalg.solve(centred.T @ centred + extra * np.eye(4), centred.T @ (y - y.mean()))
+        for extra in (n * sigma**2, 0)
+    ]
+    weight = found.state["head.weight"][0]
+    # Bishop, "Training with noise is equivalent to Tikhonov regularization", 1995
+    assert np.abs(weight - solved[0]).max() < 0.05
+    assert np.abs(weight - solved[1]).max() > 0.5
+    assert found.metrics["train_noisy_accuracy"] is None
+
+
+def test_noise_of_training_comes_from_the_seed():
+    task = digits()
+    one, same, other, none = (
+        next(snapshots(Task(task.arch, how, task.train, task.test), Member(seed), [5])).state
+        for seed, how in (
+            (0, recipe(steps=5, noise=0.3)),
+            (0, recipe(steps=5, noise=0.3)),
+            (0, recipe(steps=5, noise=0.2)),
+            (0, recipe(steps=5)),
+        )
+    )
+    name = next(iter(one))
+    assert np.array_equal(one[name], same[name])
+    assert not np.array_equal(one[name], other[name])
+    assert not np.array_equal(one[name], none[name])
