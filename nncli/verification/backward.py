@@ -49,6 +49,7 @@ def below(
     relaxed: Mapping[int, Lines],
     *,
     multipliers: Mapping[int, Tensor] | None = None,
+    trail: dict[int, Tensor] | None = None,
 ) -> Below:
     """Linear functions below rows.
 
@@ -60,6 +61,7 @@ def below(
         relaxed: Lines of the activations, by place.
         multipliers: Numbers (B, 1 or R, size) to take from the factors of what goes into an
             activation, by its place: the terms of Lagrange for splits (beta-CROWN).
+        trail: Takes the factors that reach each activation.
 
     Returns:
         The functions and their least values.
@@ -81,6 +83,8 @@ def below(
             for parent, one in zip(node.parents, node.maps, strict=True):
                 _add(waiting, parent, one.adjoint(factors))
             continue
+        if trail is not None:
+            trail[place] = factors
         passed, added, error = _through(factors, relaxed[place])
         offset, lost = offset + added, lost + error
         if multipliers is not None and place in multipliers:

@@ -86,7 +86,7 @@ def split_inputs(
     Raises:
         OutOfTime: The deadline has passed.
     """
-    picked = _rows_of(query)
+    picked = rows_of_violations(query)
     root = domain_of([query.region])
     finest = (root.high - root.low)[0] * FINEST
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
@@ -125,7 +125,7 @@ def _of(factors: Tensor, left: Tensor) -> Tensor:
     return factors[left] if len(factors) > 1 else factors.expand(len(left), -1, -1)
 
 
-def _rows_of(query: Query) -> Tensor:
+def rows_of_violations(query: Query) -> Tensor:
     """(V, K) the rows of each violation, the last one repeated where there are fewer."""
     each = [torch.nonzero(query.owner == place).flatten() for place in range(len(query.violations))]
     longest = max(len(one) for one in each)

@@ -1,37 +1,117 @@
-"""Slopes of lines found by gradient (alpha-CROWN): every choice is a bound, so the best is kept.
+"""Slopes of lines found by gradient (alpha-CROWN), and multipliers of splits (beta-CROWN).
+
+Every choice of either gives a bound, so the best that was met is kept.
 
 References:
     Xu et al. 2021, Fast and complete: enabling complete neural network verification with rapid and
     massively parallel incomplete verifiers.
+    Wang et al. 2021, Beta-CROWN: efficient bound propagation with per-neuron split constraints.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from nncli.verification.backward import below
+from nncli.verification.backward import Below, below
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
-from nncli.verification.relaxation import Slopes, lines
+from nncli.verification.relaxation import Lines, Slopes, lines
 
 RATE, DECAY = 0.1, 0.98
 CURVED_RATE = 0.02  # slopes of S-shaped functions are no more than 1 or 1/4
+SPLIT_RATE = 0.05
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a bound may choose.
+
+    Attributes:
+        slopes: Slopes (B, R, n) of lines, by the place of the activation.
+        multipliers: Not negative numbers (B, R, n) of splits, by the same place.
+    """
+
+    slopes: Mapping[int, Slopes] = field(default_factory=dict)
+    multipliers: Mapping[int, Tensor] = field(default_factory=dict)
+
+    def __getitem__(self, chosen: Tensor | slice) -> "Choice":
+        """Of some of the regions."""
+        return Choice(
+            {
+                place: Slopes(*(None if each is None else each[chosen] for each in _pair(one)))
+                for place, one in self.slopes.items()
+            },
+            {place: one[chosen] for place, one in self.multipliers.items()},
+        )
 
 
 @dataclass(frozen=True)
 class Ascent:
-    """What the search for slopes has found.
+    """What the search has found.
 
     Attributes:
         bound: (B, R) the best lower bounds.
-        slopes: The slopes (B, R, n) of those bounds, by the place of the activation.
+        choice: What they chose.
     """
 
     bound: Tensor
-    slopes: dict[int, Slopes]
+    choice: Choice
+
+
+Signs = Mapping[int, Tensor]
+
+
+def chosen_lines(
+    network: Network, known: Sequence[Interval], choice: Choice, top: int
+) -> dict[int, Lines]:
+    """The lines of the activations before a place, of given slopes where there are some.
+
+    Args:
+        network: The network.
+        known: Intervals of the places.
+        choice: What was chosen.
+        top: The place.
+    """
+    found = {}
+    for place in network.activations:
+        if place < top:
+            node = network.activation(place)
+            given = known[node.parent]
+            found[place] = lines(node.function, given.low, given.high, choice.slopes.get(place))
+    return found
+
+
+def chosen_bound(
+    network: Network,
+    rows: Mapping[int, Tensor],
+    domain: Domain,
+    known: Sequence[Interval],
+    choice: Choice,
+    *,
+    signs: Signs | None = None,
+    trail: dict[int, Tensor] | None = None,
+) -> Below:
+    """The bounds of a choice.
+
+    Args:
+        network: The network.
+        rows: Factors by place; see `backward.below`.
+        domain: B input regions.
+        known: Intervals of the places.
+        choice: Slopes and multipliers.
+        signs: (B, n) by the place of an activation: 1 where what goes in is known not to be
+            negative by a split, -1 where not positive, 0 elsewhere.
+        trail: Takes the factors that reach each activation.
+    """
+    relaxed = chosen_lines(network, known, choice, max(rows))
+    multipliers = {
+        place: one.clamp_min(0) * (signs or {})[place][:, None]
+        for place, one in choice.multipliers.items()
+    }
+    return below(network, rows, domain, known, relaxed, multipliers=multipliers, trail=trail)
 
 
 def ascend(
@@ -41,10 +121,11 @@ def ascend(
     known: Sequence[Interval],
     *,
     steps: int,
-    begin: Mapping[int, Slopes] | None = None,
+    begin: Choice | None = None,
+    signs: Signs | None = None,
     enough: float | None = None,
 ) -> Ascent:
-    """Raise the lower bounds of rows by the slopes of the lines, each row with its own.
+    """Raise the lower bounds of rows by slopes and multipliers, each row with its own.
 
     Args:
         network: The network.
@@ -52,94 +133,119 @@ def ascend(
         domain: B input regions.
         known: Intervals of the places.
         steps: Steps of Adam.
-        begin: Slopes to begin with; by default those of CROWN.
+        begin: What to begin with; by default the slopes of CROWN and multipliers of 0.
+        signs: Splits; see `chosen_bound`.
         enough: Stop where every bound is above this.
 
     Returns:
-        The best bounds, never below those of the slopes that it began with.
+        The best bounds, never below those that it began with.
     """
-    top = max(rows)
-    count = next(iter(rows.values())).shape[1]
-    places = [place for place in network.activations if place < top]
-    chosen = {
-        place: _first(network, place, known, (len(domain), count), (begin or {}).get(place))
-        for place in places
-    }
-    free = [(tensor, place) for place, one in chosen.items() for tensor in _tensors(one)]
-    optimiser = torch.optim.Adam(
-        [
-            {"params": [tensor], "lr": RATE if _is_relu(network, place) else CURVED_RATE}
-            for tensor, place in free
-        ]
-        or [{"params": [torch.zeros(1, requires_grad=True)]}]
-    )
+    shape = (len(domain), next(iter(rows.values())).shape[1])
+    lines_now = chosen_lines(network, known, begin or Choice(), max(rows))
+    now = _first(network, lines_now, shape, begin or Choice(), signs or {})
+    groups = _groups(network, now)
+    optimiser = torch.optim.Adam(groups) if groups else None
     best: Tensor | None = None
-    kept = {place: _copied(one) for place, one in chosen.items()}
+    kept = _copied(now)
     for turn in range(steps + 1):
-        relaxed = {
-            place: lines(
-                network.activation(place).function,
-                known[network.activation(place).parent].low,
-                known[network.activation(place).parent].high,
-                one,
-            )
-            for place, one in chosen.items()
-        }
-        bound = below(network, rows, domain, known, relaxed).bound
+        bound = chosen_bound(network, rows, domain, known, now, signs=signs).bound
         with torch.no_grad():
             better = torch.ones_like(bound, dtype=torch.bool) if best is None else bound > best
             best = bound.detach().clone() if best is None else torch.maximum(best, bound)
-            for place, one in chosen.items():
-                _keep(kept[place], one, better)
-        done = enough is not None and bool((best > enough).all())
-        if turn == steps or done or not free:
+            for mine, new in zip(_tensors(kept), _tensors(now), strict=True):
+                mine[better] = new[better]
+        if turn == steps or optimiser is None:
+            break
+        if enough is not None and bool((best > enough).all()):
             break
         optimiser.zero_grad()
         torch.autograd.backward(-bound.sum())
         optimiser.step()
-        for group in optimiser.param_groups:
-            group["lr"] *= DECAY
         with torch.no_grad():
-            for tensor, _ in free:
-                tensor.clamp_(0, 1)
+            for group in optimiser.param_groups:
+                group["lr"] *= DECAY
+                for tensor in group["params"]:
+                    tensor.clamp_(0, group["most"])
     assert best is not None
     return Ascent(best, kept)
 
 
-def _is_relu(network: Network, place: int) -> bool:
-    return network.activation(place).function == "relu"
-
-
 def _first(
     network: Network,
-    place: int,
-    known: Sequence[Interval],
+    relaxed: Mapping[int, Lines],
     shape: tuple[int, int],
-    given: Slopes | None,
-) -> Slopes:
-    """Slopes to begin with, as tensors of their own that can be changed."""
-    node = network.activation(place)
-    interval = known[node.parent]
-    line = lines(node.function, interval.low, interval.high, given)
-    below_slopes = _own(line.below, shape)
-    return Slopes(below_slopes, None if node.function == "relu" else _own(line.above, shape))
+    begin: Choice,
+    signs: Signs,
+) -> Choice:
+    """What to begin with, as tensors of their own that can be changed."""
+    slopes = {}
+    for place, line in relaxed.items():
+        curved = network.activation(place).function != "relu"
+        slopes[place] = Slopes(_own(line.below, shape), _own(line.above, shape) if curved else None)
+    multipliers = {
+        place: _own(begin.multipliers.get(place, sign.new_zeros(sign.shape)[:, None]), shape)
+        for place, sign in signs.items()
+        if place in relaxed
+    }
+    return Choice(slopes, multipliers)
 
 
 def _own(slope: Tensor, shape: tuple[int, int]) -> Tensor:
     return slope.detach().expand(*shape, -1).clone().requires_grad_(True)
 
 
-def _tensors(slopes: Slopes) -> list[Tensor]:
-    return [one for one in (slopes.below, slopes.above) if one is not None]
+def _groups(network: Network, choice: Choice) -> list[dict[str, object]]:
+    """The tensors with their rates and their greatest values."""
+    groups: list[dict[str, object]] = []
+    for place, one in choice.slopes.items():
+        rate = RATE if network.activation(place).function == "relu" else CURVED_RATE
+        tensors = [each for each in _pair(one) if each is not None]
+        groups.append({"params": tensors, "lr": rate, "most": 1.0})
+    if choice.multipliers:
+        tensors = list(choice.multipliers.values())
+        groups.append({"params": tensors, "lr": SPLIT_RATE, "most": float("inf")})
+    return groups
 
 
-def _copied(slopes: Slopes) -> Slopes:
-    return Slopes(
-        *(None if one is None else one.detach().clone() for one in (slopes.below, slopes.above))
+def _pair(slopes: Slopes) -> tuple[Tensor | None, Tensor | None]:
+    return slopes.below, slopes.above
+
+
+def _tensors(choice: Choice) -> list[Tensor]:
+    found = [each for one in choice.slopes.values() for each in _pair(one) if each is not None]
+    return found + list(choice.multipliers.values())
+
+
+def _copied(choice: Choice) -> Choice:
+    return Choice(
+        {
+            place: Slopes(*(None if each is None else each.detach().clone() for each in _pair(one)))
+            for place, one in choice.slopes.items()
+        },
+        {place: one.detach().clone() for place, one in choice.multipliers.items()},
     )
 
 
-def _keep(kept: Slopes, now: Slopes, better: Tensor) -> None:
-    """Take over the slopes of the rows that have become better."""
-    for mine, new in zip(_tensors(kept), _tensors(now), strict=True):
-        mine[better] = new.detach()[better]
+def joined_choices(one: Choice, other: Choice) -> Choice:
+    """The choices of two batches of regions as those of one.
+
+    Args:
+        one: The first batch.
+        other: The second; it chooses at the same places.
+    """
+    slopes = {}
+    for place, mine in one.slopes.items():
+        theirs = other.slopes[place]
+        slopes[place] = Slopes(
+            *(
+                None if a is None or b is None else torch.cat([a, b])
+                for a, b in zip(_pair(mine), _pair(theirs), strict=True)
+            )
+        )
+    return Choice(
+        slopes,
+        {
+            place: torch.cat([mine, other.multipliers[place]])
+            for place, mine in one.multipliers.items()
+        },
+    )

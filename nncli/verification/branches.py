@@ -1,0 +1,147 @@
+"""Branches of a search over the signs of ReLUs, in batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nncli.verification.backward import Below
+from nncli.verification.domains import Domain
+from nncli.verification.intervals import Interval
+from nncli.verification.network import Network
+from nncli.verification.queries import Query
+from nncli.verification.slopes import Choice, ascend, chosen_bound, joined_choices
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Branches still open, each for one violation.
+
+    Attributes:
+        violation: (B,) the place of the violation in the query.
+        limits: Intervals (B, n) of what goes into each ReLU, by its place.
+        signs: (B, n) by the same place: 1 or -1 where a branch has fixed a sign.
+        choice: Slopes and multipliers of the bound that was found.
+        margin: (B,) the bound.
+    """
+
+    violation: Tensor
+    limits: dict[int, tuple[Tensor, Tensor]]
+    signs: dict[int, Tensor]
+    choice: Choice
+    margin: Tensor
+
+    def __len__(self) -> int:
+        return len(self.violation)
+
+    def __getitem__(self, chosen: Tensor | slice) -> "Branches":
+        """Some of the branches."""
+        return Branches(
+            self.violation[chosen],
+            {place: (low[chosen], high[chosen]) for place, (low, high) in self.limits.items()},
+            {place: one[chosen] for place, one in self.signs.items()},
+            self.choice[chosen],
+            self.margin[chosen],
+        )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What does not change from branch to branch."""
+
+    network: Network
+    query: Query
+    picked: Tensor
+    root: Domain
+    known: Sequence[Interval]
+    steps: int
+
+    def rows(self, branches: Branches) -> dict[int, Tensor]:
+        """The rows of the violation of each branch."""
+        return self.query.rows(self.network, self.picked[branches.violation])
+
+    def intervals(self, branches: Branches) -> list[Interval]:
+        """Intervals of all places in each branch."""
+        found = list(self.known)
+        for place, (low, high) in branches.limits.items():
+            parent = self.network.activation(place).parent
+            found[parent] = Interval(low, high, self.known[parent].sizes)
+        return found
+
+    def domain(self, branches: Branches) -> Domain:
+        """The region, once a branch."""
+        return self.root[torch.zeros(len(branches), dtype=torch.int64)]
+
+    def bound(self, branches: Branches, trail: dict[int, Tensor] | None = None) -> Below:
+        """The bound of what was chosen."""
+        return chosen_bound(
+            self.network,
+            self.rows(branches),
+            self.domain(branches),
+            self.intervals(branches),
+            branches.choice,
+            signs=branches.signs,
+            trail=trail,
+        )
+
+    def margins(self, branches: Branches, bound: Tensor) -> Tensor:
+        """(B, K) margins of bounds."""
+        return self.query.margins(bound, self.picked[branches.violation])
+
+    def improved(self, branches: Branches) -> Branches:
+        """The branches with slopes and multipliers that were searched for."""
+        found = ascend(
+            self.network,
+            self.rows(branches),
+            self.domain(branches),
+            self.intervals(branches),
+            steps=self.steps,
+            begin=branches.choice,
+            signs=branches.signs,
+        )
+        margins = self.margins(branches, found.bound).amax(dim=1)
+        return replace(branches, choice=found.choice, margin=margins)
+
+
+def joined(one: Branches, other: Branches) -> Branches:
+    """Two batches as one, the first before the second."""
+    return Branches(
+        torch.cat([one.violation, other.violation]),
+        {
+            place: (
+                torch.cat([low, other.limits[place][0]]),
+                torch.cat([high, other.limits[place][1]]),
+            )
+            for place, (low, high) in one.limits.items()
+        },
+        {place: torch.cat([sign, other.signs[place]]) for place, sign in one.signs.items()},
+        joined_choices(one.choice, other.choice),
+        torch.cat([one.margin, other.margin]),
+    )
+
+
+def still_open(branches: Branches) -> Tensor:
+    """Places of the branches that are neither proved nor empty."""
+    empty = torch.zeros(len(branches), dtype=torch.bool)
+    for low, high in branches.limits.values():
+        empty |= (low > high).any(dim=1)
+    return torch.nonzero((branches.margin <= 0) & ~empty).flatten()
+
+
+def halves(branches: Branches, neurons: Tensor) -> Branches:
+    """The branches with a neuron not negative, then those with it not positive."""
+    count = len(branches)
+    both = branches[torch.arange(count).repeat(2)]
+    limits, signs, offset = {}, {}, 0
+    for place, limit in both.limits.items():
+        low, high, sign = limit[0].clone(), limit[1].clone(), both.signs[place].clone()
+        here = torch.nonzero((neurons >= offset) & (neurons < offset + low.shape[1])).flatten()
+        column = neurons[here] - offset
+        low[here, column] = low[here, column].clamp_min(0)
+        sign[here, column] = 1
+        high[here + count, column] = high[here + count, column].clamp_max(0)
+        sign[here + count, column] = -1
+        limits[place], signs[place] = (low, high), sign
+        offset += low.shape[1]
+    return replace(both, limits=limits, signs=signs)
