@@ -1,0 +1,207 @@
+"""From exact cases to what proofs and attacks work on: tensors, rounded to the safe side.
+
+Proofs must hold for the exact property, so its boxes are rounded outwards and its conditions so
+that they are met at more points. Factors of outputs are scaled to be exact where that is possible
+(`0.1 Y_0 >= 0.3 Y_1` as `Y_0 >= 3 Y_1`, up to a power of two); else each is the nearest float64,
+off by at most 2^-53 of itself, which the error bound of the backward pass covers.
+"""
+
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from math import isinf, lcm
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nncli.errors import ArtifactError, MismatchError
+from nncli.verification.directed import above, inwards, is_exact, nearest, outwards
+from nncli.verification.exact import (
+    Asked,
+    ExactBox,
+    ExactCase,
+    ExactCondition,
+    GivenCase,
+    Near,
+)
+from nncli.verification.properties import Ball, Region, Violation
+from nncli.verification.wording import case_words, property_words
+
+LARGEST = 2.0**1000  # factors and constants beyond would overflow in sums
+
+
+class Row(NamedTuple):
+    """A condition in float64: places and factors of inputs and of outputs, and a constant."""
+
+    inputs: tuple[tuple[int, float], ...]
+    outputs: tuple[tuple[int, float], ...]
+    constant: float
+
+
+def asked(
+    name: str, cases: Iterable[GivenCase], *, inputs: int, outputs: int, words: str | None = None
+) -> Asked:
+    """What must never happen, from the exact cases of a file.
+
+    Args:
+        name: What the instance is called.
+        cases: The cases.
+        inputs: Numbers that go into the network.
+        outputs: Numbers that come out.
+        words: What it is in words, found from the cases if not given.
+
+    Returns:
+        The property. Cases of one box have one region, as one object.
+
+    Raises:
+        ArtifactError: A number is beyond the range of float64.
+    """
+    exact = tuple(ExactCase(one.box, tuple(one.conditions)) for one in cases)
+    return property_of(name, exact, inputs=inputs, outputs=outputs, words=words)
+
+
+def property_of(
+    name: str,
+    cases: Sequence[ExactCase],
+    *,
+    inputs: int,
+    outputs: int,
+    words: str | None = None,
+) -> Asked:
+    """What must never happen, from exact cases of our own; see `asked`."""
+    regions: dict[tuple[int, int], Region] = {}
+    rows: dict[tuple[int, ExactCondition], Row] = {}
+    violations = []
+    for case in cases:
+        key = id(case.box), id(case.near)
+        if key not in regions:
+            regions[key] = region(name, case.box, case.near)
+        found = []
+        for condition in case.conditions:
+            place = id(case.box) if condition.inputs else 0, condition
+            if place not in rows:
+                rows[place] = rounded(name, condition, case.box)
+            found.append(rows[place])
+        violations.append(_violation(regions[key], found, inputs, outputs, case_words(case)))
+    told = property_words(cases, outputs) if words is None else words
+    return Asked(name, tuple(violations), told, tuple(cases))
+
+
+def demand_fit(
+    name: str, *, inputs: int, outputs: int, network: str, network_inputs: int, network_outputs: int
+) -> None:
+    """Refuse a property that speaks of another number of inputs or outputs than a network has.
+
+    Args:
+        name: The property's file.
+        inputs: Inputs it speaks of.
+        outputs: Outputs it speaks of.
+        network: The network's name.
+        network_inputs: Inputs of one example.
+        network_outputs: Its outputs.
+
+    Raises:
+        MismatchError: They differ.
+    """
+    pairs = (("inputs", inputs, network_inputs), ("outputs", outputs, network_outputs))
+    for what, asked_of, there in pairs:
+        if asked_of != there:
+            raise MismatchError(
+                f"`{name}` speaks of {asked_of:,} {what}, `{network}` has {there:,}",
+                hint="is it the property of another network?",
+            )
+
+
+def region(name: str, box: ExactBox, near: Near | None = None) -> Region:
+    """A box in floating point, rounded outwards for proofs and inwards for counterexamples.
+
+    Args:
+        name: What is asked, for errors.
+        box: The exact limits.
+        near: A ball that inputs lie in as well.
+
+    Returns:
+        The region.
+
+    Raises:
+        ArtifactError: A limit is beyond the range of float64.
+    """
+    low, high = outwards(box.low, box.high)
+    for place in (~(low.isfinite() & high.isfinite())).nonzero().flatten().tolist():
+        raise ArtifactError(f"`{name}`: the limits of input {place} are beyond 1.8e308")
+    inner_low, inner_high = inwards(box.low, box.high, box.above, box.below)
+    ball = None
+    if near is not None:
+        centre = [nearest(one) for one in near.centre]
+        moved = sum(abs(one - Fraction(at)) for one, at in zip(near.centre, centre, strict=True))
+        radius = above(near.radius + moved)  # no point of the exact ball is lost
+        ball = Ball(torch.tensor(centre, dtype=torch.float64), radius, near.norm)
+    return Region(low, high, inner_low, inner_high, ball)
+
+
+def rounded(name: str, condition: ExactCondition, box: ExactBox) -> Row:
+    """A condition in float64 that holds at least where the exact one does.
+
+    Args:
+        name: What is asked, for errors.
+        condition: The exact one.
+        box: Where the inputs lie: what the factors of inputs are off by is multiplied by it.
+
+    Returns:
+        The condition, perhaps scaled by a positive number.
+
+    Raises:
+        ArtifactError: A number is beyond the range of float64.
+    """
+    scale = _scale(condition)
+    outputs = tuple((place, nearest(scale * factor)) for place, factor in condition.outputs)
+    inputs, constant = [], scale * condition.constant
+    for place, factor in condition.inputs:
+        near = nearest(scale * factor)
+        if not isinf(near):
+            missing = scale * factor - Fraction(near)
+            if missing:
+                constant += max(missing * box.low[place], missing * box.high[place])
+        inputs.append((place, near))
+    row = Row(tuple(inputs), outputs, above(constant))
+    numbers = (row.constant, *(factor for _, factor in (*inputs, *outputs)))
+    # what rounds to nothing, or nearly so, is off by more than a part in 2^53
+    vanished = any(abs(factor) < 1 / LARGEST for _, factor in outputs)
+    if vanished or any(abs(one) > LARGEST for one in numbers):
+        raise ArtifactError(
+            f"`{name}`: the numbers of a condition are too far apart for float64",
+            hint="their sizes may differ by a factor of 1e300",
+        )
+    return row
+
+
+def _scale(condition: ExactCondition) -> Fraction:
+    """What to multiply a condition by, so that its factors are exact in float64 if possible."""
+    if all(is_exact(factor) for _, factor in (*condition.outputs, *condition.inputs)):
+        return Fraction(1)
+    for terms in ((*condition.outputs, *condition.inputs), condition.outputs):
+        whole = lcm(*(factor.denominator for _, factor in terms))
+        scale = Fraction(whole, 1 << (whole.bit_length() - 1))
+        if terms and all(is_exact(scale * factor) for _, factor in terms):
+            return scale
+    return Fraction(1)
+
+
+def _violation(
+    where: Region, rows: Sequence[Row], inputs: int, outputs: int, words: str
+) -> Violation:
+    return Violation(
+        where,
+        _matrix([row.outputs for row in rows], outputs),
+        _matrix([row.inputs for row in rows], inputs) if any(row.inputs for row in rows) else None,
+        torch.tensor([row.constant for row in rows], dtype=torch.float64),
+        words,
+    )
+
+
+def _matrix(rows: Sequence[tuple[tuple[int, float], ...]], columns: int) -> Tensor:
+    found = torch.zeros(len(rows), columns, dtype=torch.float64)
+    for at, row in enumerate(rows):
+        for place, factor in row:
+            found[at, place] = factor
+    return found
