@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from nncli.verification.adam import Adam, Group
 from nncli.verification.backward import Below, below
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
@@ -144,7 +145,7 @@ def ascend(
     lines_now = chosen_lines(network, known, begin or Choice(), max(rows))
     now = _first(network, lines_now, shape, begin or Choice(), signs or {})
     groups = _groups(network, now)
-    optimiser = torch.optim.Adam(groups) if groups else None
+    optimiser = Adam(groups, decay=DECAY)
     best: Tensor | None = None
     kept = _copied(now)
     for turn in range(steps + 1):
@@ -154,18 +155,11 @@ def ascend(
             best = bound.detach().clone() if best is None else torch.maximum(best, bound)
             for mine, new in zip(_tensors(kept), _tensors(now), strict=True):
                 mine[better] = new[better]
-        if turn == steps or optimiser is None:
+        if turn == steps or not groups:
             break
         if enough is not None and bool((best > enough).all()):
             break
-        optimiser.zero_grad()
-        torch.autograd.backward(-bound.sum())
-        optimiser.step()
-        with torch.no_grad():
-            for group in optimiser.param_groups:
-                group["lr"] *= DECAY
-                for tensor in group["params"]:
-                    tensor.clamp_(0, group["most"])
+        optimiser.climb(bound.sum())
     assert best is not None
     return Ascent(best, kept)
 
@@ -194,16 +188,14 @@ def _own(slope: Tensor, shape: tuple[int, int]) -> Tensor:
     return slope.detach().expand(*shape, -1).clone().requires_grad_(True)
 
 
-def _groups(network: Network, choice: Choice) -> list[dict[str, object]]:
+def _groups(network: Network, choice: Choice) -> list[Group]:
     """The tensors with their rates and their greatest values."""
-    groups: list[dict[str, object]] = []
+    groups = []
     for place, one in choice.slopes.items():
         rate = RATE if network.activation(place).function == "relu" else CURVED_RATE
-        tensors = [each for each in _pair(one) if each is not None]
-        groups.append({"params": tensors, "lr": rate, "most": 1.0})
+        groups.append(Group([each for each in _pair(one) if each is not None], rate, most=1.0))
     if choice.multipliers:
-        tensors = list(choice.multipliers.values())
-        groups.append({"params": tensors, "lr": SPLIT_RATE, "most": float("inf")})
+        groups.append(Group(list(choice.multipliers.values()), SPLIT_RATE))
     return groups
 
 
