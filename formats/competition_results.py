@@ -1,0 +1,134 @@
+"""Answers as the verification competitions exchange them: a word, and for `sat` a counterexample.
+
+The first line is `unsat` (the property holds), `sat` (it is violated), `unknown`, `timeout` or
+`error`. After `sat` follow all numbers of the input and of the output:
+
+    sat
+    ((X_0 0.25)
+    (X_1 -1.0)
+    (Y_0 3.5))
+"""
+
+import re
+from dataclasses import dataclass
+
+from nncli.errors import ArtifactError
+from nncli.formats.output import open_output
+from nncli.formats.packed_text import packed_text
+from nncli.formats.sources import open_source
+
+WORDS = {
+    "verified": "unsat",
+    "violated": "sat",
+    "unknown": "unknown",
+    "timeout": "timeout",
+    "error": "error",
+}
+VERDICTS = {word: verdict for verdict, word in WORDS.items()}
+WANTED = "an answer: `sat`, `unsat`, `unknown` or `timeout`"
+KIND = "answer"
+PAIR = re.compile(r"\(\s*([XY])_(\d+)\s+([^\s()]+)\s*\)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer.
+
+    Attributes:
+        verdict: A key of `WORDS`.
+        x: The numbers of the input, where it is a counterexample.
+        y: The numbers of the output.
+    """
+
+    verdict: str
+    x: tuple[float, ...] = ()
+    y: tuple[float, ...] = ()
+
+
+def answer_text(answer: Answer) -> str:
+    """An answer as text; numbers have the digits that give the same float64 again.
+
+    Args:
+        answer: The answer.
+
+    Returns:
+        Lines, a newline at the end of each.
+    """
+    lines = [WORDS[answer.verdict]]
+    if answer.verdict == "violated" and answer.x:
+        pairs = [f"(X_{place} {number!r})" for place, number in enumerate(answer.x)]
+        pairs += [f"(Y_{place} {number!r})" for place, number in enumerate(answer.y)]
+        lines.append("(" + "\n".join(pairs) + ")")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def write_answer(target: str, answer: Answer, *, overwrite: bool = False) -> None:
+    """Write an answer.
+
+    Args:
+        target: A path, or `-`. A file that holds an answer already is replaced.
+        answer: The answer.
+        overwrite: Replace any other file as well.
+
+    Raises:
+        ArtifactError: It cannot be written, or would replace a file that holds something else.
+    """
+    with open_output(
+        target, kind=KIND, overwrite=overwrite or _holds_answer(target), binary=False
+    ) as out:
+        out.write(answer_text(answer).encode())
+
+
+def _holds_answer(target: str) -> bool:
+    """Whether a file starts with the word of an answer, alone in its line."""
+    try:
+        with open(target, "rb") as file:
+            first = file.readline(20)
+    except OSError:
+        return False
+    return first.decode("ascii", "replace").strip() in VERDICTS
+
+
+def read_answer(name: str) -> Answer:
+    """Read an answer.
+
+    Args:
+        name: A file, or `-`.
+
+    Returns:
+        The answer.
+
+    Raises:
+        ArtifactError: Its first word is none of `WORDS`, or its counterexample is damaged.
+    """
+    with open_source(name) as source:
+        text = packed_text(source, WANTED)
+    word, _, rest = text.strip().partition("\n")
+    if word.strip().lower() not in VERDICTS:
+        raise ArtifactError(f"`{name}`, line 1: found `{word.strip()[:40]}`, expected {WANTED}")
+    verdict = VERDICTS[word.strip().lower()]
+    if verdict != "violated" or not rest.strip():
+        return Answer(verdict)
+    body = rest.strip()
+    if not (body.startswith("(") and body.endswith(")")) or PAIR.sub("", body[1:-1]).strip():
+        raise ArtifactError(
+            f"`{name}`: the counterexample is cut short or damaged, expected `((X_0 0.1) ... )`"
+        )
+    found: dict[str, dict[int, float]] = {"X": {}, "Y": {}}
+    for side, place, number in PAIR.findall(body):
+        found[side][int(place)] = _number(name, f"{side}_{place}", number)
+    return Answer(verdict, *(_complete(name, side, found[side]) for side in ("X", "Y")))
+
+
+def _number(name: str, variable: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ArtifactError(f"`{name}`: `{variable}` is `{text}`, expected a number") from None
+
+
+def _complete(name: str, side: str, numbers: dict[int, float]) -> tuple[float, ...]:
+    for place in range(len(numbers)):
+        if place not in numbers:
+            raise ArtifactError(f"`{name}`: the counterexample has no `{side}_{place}`")
+    return tuple(numbers[place] for place in range(len(numbers)))
