@@ -101,7 +101,7 @@ def arrange(
     beside = {PARTITION, *levels, *SETTING, *NAMES, *NESTING}
     free = [name for name in known if _is_factor(members, name) and name not in {*beside, *by}]
     factors = list(by) or _only_factor(members, free)
-    setting = [one for one in _setting(members) if one not in factors]
+    setting = [one for one in _setting(members, factors) if one not in factors]
     columns = [*factors, *setting]
     groups: dict[tuple[Any, ...], list[int]] = {}
     for place, one in enumerate(members):
@@ -113,9 +113,17 @@ def arrange(
     return Arrangement(tuple(columns), _axis(members, columns), tuple(cells))
 
 
-def _setting(members: Sequence[Facts]) -> list[str]:
-    """What tells apart what models were shown; of one attack at many strengths the strength."""
+def _setting(members: Sequence[Facts], factors: Sequence[str]) -> list[str]:
+    """What tells apart what models were shown; of one attack at many strengths the strength.
+
+    Models that are each shown what they were trained against (smoothed with the `noise` of their
+    training, attacked at its `epsilon`) are told apart by that already.
+    """
     varying = [name for name in SETTING if _distinct(members, name) > 1]
+    for name in ("noise", "epsilon"):
+        own = all(_value(one, name) == _value(one, "strength") for one in members)
+        if own and name in factors and len(_kinds(members)) == 1:
+            return [one for one in varying if one not in ("perturbation", "strength")]
     curve = _distinct(members, "strength") > 2 and len(_kinds(members)) == 1
     return [name for name in varying if not (curve and name == "perturbation")]
 

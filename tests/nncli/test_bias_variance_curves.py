@@ -167,3 +167,19 @@ def test_strengths_of_one_attack_are_an_axis_with_the_clean_at_0():
     assert [cell.key["strength"] for cell in found.cells] == [0.0, 0.1, 0.2]
     given[-1]["perturbation"] = given[-2]["perturbation"] = given[-3]["perturbation"] = "blur-3"
     assert arrange(given).axis is None
+
+
+def test_models_shown_what_they_were_trained_against_are_one_curve():
+    given = [
+        {"model_id": f"{sigma} {k}", "seed": k, "noise": sigma, "perturbation": name}
+        | {"strength": sigma or None}
+        for sigma, name in ((0.0, None), (0.1, "smoothing-0.1"), (0.2, "smoothing-0.2"))
+        for k in range(2)
+    ]
+    found = arrange(given)
+    assert (found.columns, found.axis) == (("noise",), "noise")
+    given[0]["strength"], given[0]["perturbation"] = 0.2, "smoothing-0.2"
+    assert (
+        "strength"
+        in arrange([given[0], {**given[0], "model_id": "x", "seed": 3}, *given[2:]]).columns
+    )
