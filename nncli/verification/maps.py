@@ -5,22 +5,27 @@ permute, slice, pad, concatenate) is a `Select`; all other linear operators are 
 Every map says how long its longest sums are, which is what bounds the rounding of floating point.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
 from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-CONVOLUTIONS: tuple[Callable[..., Tensor], ...] = (F.conv1d, F.conv2d, F.conv3d)
-TRANSPOSED: tuple[Callable[..., Tensor], ...] = (
-    F.conv_transpose1d,
-    F.conv_transpose2d,
-    F.conv_transpose3d,
-)
+from nncli.verification.convolution_map import Convolution, TransposedConvolution
+from nncli.verification.sparse_map import Sparse, sparse
+
+__all__ = [
+    "Convolution",
+    "Dense",
+    "Map",
+    "Positions",
+    "Scale",
+    "Select",
+    "Sparse",
+    "TransposedConvolution",
+    "sparse",
+]
 
 
 class Map(Protocol):
@@ -204,150 +209,42 @@ def _picked(x: Tensor, places: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Convolution:
-    """A convolution over one, two or three dimensions.
+class Positions:
+    """The same matrix at each of several positions, whose numbers stand together.
 
     Attributes:
-        weight: (out channels, in channels / groups, ...).
-        shape: What goes in: (in channels, ...).
-        stride: Steps along each dimension.
-        padding: Zeros on both sides of each dimension.
-        dilation: Gaps along each dimension.
-        groups: Groups of channels.
+        weight: (m, n).
+        positions: How many there are.
     """
 
     weight: Tensor
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int = 1
-
-    @cached_property
-    def out_shape(self) -> tuple[int, ...]:
-        """What comes out: (out channels, ...)."""
-        places = (
-            (size + 2 * pad - gap * (width - 1) - 1) // by + 1
-            for size, width, by, pad, gap in zip(
-                self.shape[1:],
-                self.weight.shape[2:],
-                self.stride,
-                self.padding,
-                self.dilation,
-                strict=True,
-            )
-        )
-        return (self.weight.shape[0], *places)
+    positions: int
 
     @property
     def inputs(self) -> int:
         """Numbers that go in."""
-        return prod(self.shape)
+        return self.positions * self.weight.shape[1]
 
     @property
     def outputs(self) -> int:
         """Numbers that come out."""
-        return prod(self.out_shape)
+        return self.positions * self.weight.shape[0]
 
     @property
     def terms(self) -> int:
-        """The kernel over the channels that meet in a sum, in either direction."""
-        out, into, *kernel = self.weight.shape
-        return max(into, out // self.groups) * prod(kernel)
+        """The longer side."""
+        return max(self.weight.shape)
 
     def apply(self, x: Tensor) -> Tensor:
-        """The convolution."""
-        flat = x.reshape(-1, *self.shape)
-        found = CONVOLUTIONS[len(self.stride) - 1](
-            flat, self.weight, None, self.stride, self.padding, self.dilation, self.groups
-        )
-        return found.reshape(*x.shape[:-1], self.outputs)
+        """W x at each position."""
+        found = x.reshape(*x.shape[:-1], self.positions, -1) @ self.weight.T
+        return found.flatten(-2)
 
     def adjoint(self, y: Tensor) -> Tensor:
-        """The transposed convolution, to the size that went in."""
-        flat = y.reshape(-1, *self.out_shape)
-        found = TRANSPOSED[len(self.stride) - 1](
-            flat,
-            self.weight,
-            None,
-            self.stride,
-            self.padding,
-            self._left_over,
-            self.groups,
-            self.dilation,
-        )
-        return found.reshape(*y.shape[:-1], self.inputs)
+        """W' y at each position."""
+        found = y.reshape(*y.shape[:-1], self.positions, -1) @ self.weight
+        return found.flatten(-2)
 
-    @cached_property
-    def _left_over(self) -> tuple[int, ...]:
-        """What no window reached at the far ends."""
-        return tuple(
-            size - ((out - 1) * by - 2 * pad + gap * (width - 1) + 1)
-            for size, out, width, by, pad, gap in zip(
-                self.shape[1:],
-                self.out_shape[1:],
-                self.weight.shape[2:],
-                self.stride,
-                self.padding,
-                self.dilation,
-                strict=True,
-            )
-        )
-
-    def magnitude(self) -> "Convolution":
-        """With the absolute weights."""
-        return Convolution(
-            self.weight.abs(), self.shape, self.stride, self.padding, self.dilation, self.groups
-        )
-
-
-@dataclass(frozen=True)
-class Sparse:
-    """A matrix with few numbers: means, sums and pools that are no convolution.
-
-    Attributes:
-        matrix: (m, n) sparse CSR.
-        transposed: (n, m) sparse CSR.
-    """
-
-    matrix: Tensor
-    transposed: Tensor
-
-    @property
-    def inputs(self) -> int:
-        """Columns."""
-        return self.matrix.shape[1]
-
-    @property
-    def outputs(self) -> int:
-        """Rows."""
-        return self.matrix.shape[0]
-
-    @cached_property
-    def terms(self) -> int:
-        """The fullest row or column."""
-        rows = (one.crow_indices().diff().max() for one in (self.matrix, self.transposed))
-        return max(1, *(int(one) for one in rows))
-
-    def apply(self, x: Tensor) -> Tensor:
-        """W x."""
-        return _times(self.matrix, x)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """W' y."""
-        return _times(self.transposed, y)
-
-    def magnitude(self) -> "Sparse":
+    def magnitude(self) -> "Positions":
         """|W|."""
-        return Sparse(*(_absolute(one) for one in (self.matrix, self.transposed)))
-
-
-def _times(matrix: Tensor, x: Tensor) -> Tensor:
-    flat = x.reshape(-1, x.shape[-1])
-    return (matrix @ flat.T).T.reshape(*x.shape[:-1], matrix.shape[0])
-
-
-def _absolute(matrix: Tensor) -> Tensor:
-    return torch.sparse_csr_tensor(
-        matrix.crow_indices(), matrix.col_indices(), matrix.values().abs(), matrix.shape
-    )
+        return Positions(self.weight.abs(), self.positions)
