@@ -12,6 +12,7 @@ from nncli.triage.concordance import concordance
 from nncli.triage.quantities import (
     CURVE,
     LEVEL,
+    NORMAL,
     Estimate,
     Quantity,
     Question,
@@ -24,7 +25,6 @@ F64 = NDArray[np.float64]
 Index = NDArray[np.int64]
 Row = dict[str, Any]
 
-NORMAL = 1.959963984540054  # its upper quantile for two sides of 95 %
 
 METRICS = {
     "risk": "mean outcome of all cases",
@@ -37,6 +37,7 @@ METRICS = {
     "kept-accuracy": "share of right answers among the cases kept at a coverage",
     "deferred-accuracy": "share of right answers among the cases deferred at a coverage",
     "caught": "share of all outcome that is among the deferred cases at a coverage",
+    "left": "outcome of the kept cases over all cases: what is left if deferring cures",
     "coverage": "largest share of cases that can be kept at a risk",
 }
 

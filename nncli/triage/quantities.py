@@ -21,6 +21,7 @@ F64 = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 LEVEL = 0.95
+NORMAL = 1.959963984540054  # its upper quantile for two sides of 95 %
 CURVE = {
     "kept-risk": "mean outcome of the kept cases",
     "deferred-risk": "mean outcome that the deferred cases had",
@@ -93,12 +94,16 @@ class Estimate:
 
     def interval(self, place: int) -> tuple[float | None, float | None]:
         """The percentile interval, none where all draws agree."""
-        drawn = self.drawn[:, place]
-        drawn = drawn[np.isfinite(drawn)]
-        if not len(drawn):
-            return None, None
-        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-        return (float(low), float(high)) if low < high else (None, None)
+        return interval_of_draws(self.drawn[:, place])
+
+
+def interval_of_draws(drawn: F64) -> tuple[float | None, float | None]:
+    """The percentile interval of 95 %, none where all draws agree."""
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return None, None
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return (float(low), float(high)) if low < high else (None, None)
 
 
 def quantities_of(question: Question) -> list[Quantity]:
@@ -117,6 +122,7 @@ def quantities_of(question: Question) -> list[Quantity]:
         Quantity(f"kept-{kind}", told, signed(kept_risk), True),
         Quantity(f"deferred-{kind}", told, signed(deferred_risk), True),
         Quantity("caught", told, lambda kept, best: caught_share(kept, at)),
+        Quantity("left", told, lambda kept, best: left_risk(kept, at)),
     ]
     if question.risks:
         found.append(

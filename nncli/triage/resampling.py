@@ -81,17 +81,29 @@ class Draws:
 
     def run(self) -> Iterator[list[Kept]]:
         """Blocks of draws: for each score the running sums of the drawn cases."""
-        chance = np.random.default_rng([self.seed, SALT])
         wide = max(self.n if self.n <= FEW else 0, self.groups, 2 * BINS)
-        step = max(1, NUMBERS // wide)
         sums = [_Sums(one, self.group, self.groups) for one in self.orderings]
-        for at in range(0, self.resamples, step):
-            several = min(step, self.resamples - at)
-            drawn = chance.integers(self.groups, size=(several, self.groups))
-            drawn += np.arange(several)[:, None] * self.groups
-            counts = np.bincount(drawn.reshape(-1), minlength=several * self.groups)
-            times = counts.reshape(several, self.groups).astype(np.float64)
+        for times in draws_of_groups(self.groups, self.resamples, self.seed, wide=wide):
             yield [one.of(times) for one in sums]
+
+
+def draws_of_groups(groups: int, resamples: int, seed: int, *, wide: int) -> Iterator[F64]:
+    """How often each group is drawn, (several, groups) at a time.
+
+    Args:
+        groups: How many there are; as many are drawn, with replacement.
+        resamples: How many draws.
+        seed: Of them.
+        wide: Numbers that a draw becomes, which bounds how many are made at a time.
+    """
+    chance = np.random.default_rng([seed, SALT])
+    step = max(1, NUMBERS // wide)
+    for at in range(0, resamples, step):
+        several = min(step, resamples - at)
+        drawn = chance.integers(groups, size=(several, groups))
+        drawn += np.arange(several)[:, None] * groups
+        counts = np.bincount(drawn.reshape(-1), minlength=several * groups)
+        yield counts.reshape(several, groups).astype(np.float64)
 
 
 def _few_groups(group: Index | None, n: int, seed: int) -> Index:
