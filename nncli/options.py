@@ -44,7 +44,7 @@ UNRECORDED = {
     "per_example",
     "adversarial",
     "help",
-}
+} | {"curve", "assignment", "effort"}
 
 
 class Command(click.Command):

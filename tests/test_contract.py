@@ -100,6 +100,12 @@ CASES = {
     "show": Case(("a.safetensors",), "text", ("a.safetensors",)),
     "train": Case(("--arch", "mlp:64-8-10", "--steps", "3", "--seed", "0..1"), "folder"),
 }
+CASES["triage split"] = Case(
+    ("predictions.parquet", "--human", "ratings.parquet", "--resamples", "50"),
+    "table",
+    ("predictions.parquet", "ratings.parquet"),
+    ".parquet",
+)
 WITH_INPUTS = sorted(name for name, case in CASES.items() if case.inputs)
 WITH_OUTPUT = sorted(name for name, case in CASES.items() if case.writes != "text")
 TO_FILES = sorted(name for name in WITH_OUTPUT if CASES[name].writes != "folder")
@@ -125,6 +131,11 @@ DIFFERENT = {
     ("compare-test", "--permutations"): "networks are relabelled, not examples",
     ("probe", "--reduce"): "as in compare",
     ("probe", "--resamples"): "test examples are drawn, not networks",
+    ("triage split", "--resamples"): "cases are drawn",
+    ("triage split", "--groups"): "they are drawn together too",
+    ("triage split", "--loss"): "of one model, not of a family",
+    ("triage split", "--folds"): "they choose more than a penalty",
+    ("triage split", "--columns"): "of cases",
     ("probe", "--metric"): "it scores readers, and is no measure of similarity",
     (
         "predict",
@@ -165,8 +176,28 @@ def studio(tmp_path_factory, invoke):
             run_line(line, invoke)
     shutil.copy(folder / "runs" / "seed-0.safetensors", folder / "checkpoint.safetensors")
     shutil.copy(folder / "runs" / "seed-1.safetensors", folder / "net.safetensors")
+    rate(folder / "predictions.parquet", folder / "ratings.parquet")
     torch.save(load_file(folder / "checkpoint.safetensors"), folder / "model.pt")
     return folder
+
+
+def rate(predictions, target):
+    """Three readers a case, who err on some."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from nncli.formats.tables import write_table
+
+    read = pq.read_table(predictions, columns=["example_id", "label"]).slice(0, 50)
+    rng, label = np.random.default_rng(0), np.repeat(read["label"].to_numpy(), 3)
+    wrong = rng.random(len(label)) < np.repeat(rng.random(50) * 0.6, 3)
+    rows = {
+        "example_id": np.repeat(read["example_id"].to_numpy(), 3),
+        "rater_id": np.tile(["ann", "bob", "eve"], 50),
+        "label": np.where(wrong, (label + 1) % 10, label),
+    }
+    write_table(str(target), pa.table(rows), Entry("table"))
 
 
 def run_line(line, invoke):

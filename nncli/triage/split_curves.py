@@ -80,8 +80,9 @@ def _mixed_standard_errors(cases: Cases) -> F64 | None:
     (people, model), (_, both) = parts
     share = every_share(n)
     together = (both - people - model) / 2
-    spread = people * (1 - share) ** 2 + model * share**2 + 2 * together * share * (1 - share)
-    return np.sqrt(np.maximum(spread, 0))
+    spread: F64 = people * (1 - share) ** 2 + model * share**2 + 2 * together * share * (1 - share)
+    mixed: F64 = np.sqrt(np.maximum(spread, 0))
+    return mixed
 
 
 def every_share(n: int) -> F64:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nncli.errors import UsageError
 from nncli.triage.curves import (
     Cases,
     Flags,
@@ -154,6 +155,21 @@ def _choose(world: World, order: Order) -> Split:
     return Split(order, threshold, order_by(own), automated, float(promised))
 
 
+def most_promising(splits: list[Split]) -> Split:
+    """The split that loses least where it was chosen, of orders that can be had.
+
+    Raises:
+        UsageError: Only the oracle was asked for.
+    """
+    there = [one for one in splits if one.order.attainable]
+    if not there:
+        raise UsageError(
+            "there is nothing to assign cases by: the oracle knows what nobody knows in advance",
+            hint="`--order difference`, or leave `--order` out",
+        )
+    return min(there, key=lambda one: one.promised)
+
+
 def curve_of(cases: Cases, split: Split) -> F64:
     """What the team loses after 0, 1, ... n cases are automated, in the order of a split.
 
@@ -172,4 +188,5 @@ def areas_of(cases: Cases, splits: list[Split]) -> tuple[list[float], float, flo
     """The areas under the curves of some splits, of a random order, and of the oracle."""
     oracle = area(team_errors(cases, order_by(cases.machine - cases.human)))
     random = float(cases.human.mean() + cases.machine.mean()) / 2
-    return [area(curve_of(cases, one)) for one in splits], random, oracle
+    found = [random if one.sequence is None else area(curve_of(cases, one)) for one in splits]
+    return found, random, oracle
