@@ -70,13 +70,34 @@ def property_words(cases: Sequence[ExactCase], outputs: int) -> str:
     """
     if not cases:
         return "holds: no case that it rules out can happen"
+    common = _said_of_inputs(cases)
+    shown = [
+        ExactCase(case.box, tuple(one for one in case.conditions if one not in common))
+        for case in cases
+    ]
+    where = "".join(f" and {condition_words(one)}" for one in common)
+    return f"holds if {_demanded(shown, outputs)}{where}"
+
+
+def _said_of_inputs(cases: Sequence[ExactCase]) -> list[ExactCondition]:
+    """Conditions on inputs alone that belong to every case: they say what inputs are meant."""
+    first, *others = cases
+    common = [one for one in first.conditions if not one.outputs]
+    for case in others:
+        if not common:
+            break
+        common = [one for one in common if one in case.conditions]
+    return common
+
+
+def _demanded(cases: Sequence[ExactCase], outputs: int) -> str:
     boxes = {id(case.box): case.box for case in cases}
     if len(boxes) > 1:
         count = len(cases[0].box.low)
         where = f"in {len(boxes):,} boxes of {count:,} input{'s' if count > 1 else ''}"
-        return f"holds if {_never(cases)}, {where}"
+        return f"{_never(cases)}, {where}"
     told = _ranking(cases, outputs) or _never(cases)
-    return f"holds if {told}, for {box_words(cases[0].box)}"
+    return f"{told}, for {box_words(cases[0].box)}"
 
 
 def _never(cases: Sequence[ExactCase]) -> str:

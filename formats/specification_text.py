@@ -1,0 +1,147 @@
+"""What must never happen, in a small language for people: one statement a line.
+
+    # the inputs that are meant: every one needs two limits
+    inputs in [0, 1]
+    input 3 in [-0.3, 0.5]
+    inputs 5..9 in [0, 1/3]
+    x[0] + 2 x[1] <= 1.5
+
+    # what is demanded of the outputs
+    y[2] is largest
+    always y[0] > y[*]
+    always y[1] <= 3 or y[2] <= 3
+    never y[0] >= 3.99 and x[4] < 0
+
+Inputs are `x[0]` and outputs `y[0]`, by their places in the flat vectors; `X_0` and `Y_0` mean the
+same. `y[*]` is every output that its comparison does not name, `x[*]` likewise every input. Numbers
+are exact. `is largest` means greater than every other output, so that a tie is none. Several
+statements all hold, limits of one input in several lines are all kept.
+"""
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+
+from nncli.errors import ArtifactError
+from nncli.formats.exact_numbers import FORMS, exact_number
+from nncli.formats.formulas import Bound, Formula, disjunction, negation
+from nncli.formats.linear_cases import Case, Specification
+from nncli.formats.normal_form import (
+    MOST_CASES,
+    TooManyCasesError,
+    UnlimitedInputError,
+    normal_form,
+)
+from nncli.formats.packed_text import packed_text
+from nncli.formats.sources import open_source
+from nncli.formats.specification_conditions import Conditions, Fault
+
+WANTED = "a specification, such as `inputs in [0, 1]` and `y[2] is largest`"
+LIMITS = re.compile(
+    r"inputs?\s*(?:\*|(\d+)(?:\s*\.\.\s*(\d+))?)?\s+in\s*\[([^,\[\]]+),([^,\[\]]+)\]", re.I
+)
+
+
+def read_specification(name: str, *, inputs: int, outputs: int) -> Specification:
+    """Read a specification in our own words.
+
+    Args:
+        name: The file, gzip or not, or `-`.
+        inputs: Inputs of the network.
+        outputs: Its outputs.
+
+    Returns:
+        The cases that must never happen, in exact numbers.
+
+    Raises:
+        ArtifactError: A line is no statement, speaks of an input or output that the network does
+            not have, an input has no limits, or nothing is demanded.
+    """
+    with open_source(name) as source:
+        text, digest = packed_text(source, WANTED), source.digest
+    known: list[Formula] = []
+    bad: list[Formula] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        statement = line.partition("#")[0].strip()
+        if not statement:
+            continue
+        if statement.startswith("("):
+            raise ArtifactError(
+                f"`{name}`, line {number}: this looks like VNN-LIB, expected {WANTED}",
+                hint="`--vnnlib` reads VNN-LIB files",
+            )
+        try:
+            _read_line(statement, inputs, outputs, known, bad)
+        except Fault as fault:
+            raise ArtifactError(f"`{name}`, line {number}: {fault}") from None
+    if not bad:
+        raise ArtifactError(
+            f"`{name}` demands nothing of the outputs",
+            hint="add a line such as `y[2] is largest` or `never y[0] >= 3.5`",
+        )
+    return Specification(name, digest, inputs, outputs, _cases(name, known, bad, inputs))
+
+
+def _read_line(
+    statement: str, inputs: int, outputs: int, known: list[Formula], bad: list[Formula]
+) -> None:
+    """Add what a statement says to what is known of the inputs, or to what must not happen."""
+    word, *others = statement.split(None, 1)
+    rest = others[0] if others else ""
+    if word.lower() in ("input", "inputs"):
+        known.extend(_limits(statement, inputs))
+        return
+    demand = word.lower() if word.lower() in ("always", "never") else None
+    conditions = Conditions(rest if demand else statement, inputs, outputs)
+    formula = conditions.read()
+    if demand == "never":
+        bad.append(formula)
+    elif demand == "always" or re.search(r"\bis\b", statement):
+        bad.append(negation(formula))
+    elif "y" in conditions.sides:
+        raise Fault("is this demanded or ruled out? put `always` or `never` before it")
+    else:
+        known.append(formula)
+
+
+def _limits(statement: str, inputs: int) -> Sequence[Formula]:
+    found = LIMITS.fullmatch(statement)
+    if not found:
+        raise Fault("expected `input 3 in [-0.5, 0.5]`, `inputs 0..4 in [0, 1]` or `inputs in ...`")
+    first = int(found[1]) if found[1] else 0
+    last = int(found[2]) if found[2] else first if found[1] else inputs - 1
+    if last >= inputs:
+        raise Fault(f"there is no input {last}: the network has {inputs:,}, 0 to {inputs - 1}")
+    if last < first:
+        raise Fault(f"inputs {first}..{last} are none, expected the lower place first")
+    low, high = (_number(text.strip()) for text in (found[3], found[4]))
+    if low > high:
+        raise Fault(f"the lower limit `{found[3].strip()}` is above the upper one")
+    return [
+        Bound(place, value, upper, False)
+        for place in range(first, last + 1)
+        for value, upper in ((low, False), (high, True))
+    ]
+
+
+def _number(text: str) -> Fraction:
+    number = exact_number(text)
+    if number is None:
+        raise Fault(f"`{text}` is no number, expected {FORMS}")
+    return number
+
+
+def _cases(name: str, known: list[Formula], bad: list[Formula], inputs: int) -> tuple[Case, ...]:
+    try:
+        return normal_form([*known, disjunction(bad)], inputs)
+    except UnlimitedInputError as error:
+        end = "upper" if error.upper else "lower"
+        raise ArtifactError(
+            f"`{name}`: input {error.input} has no {end} limit",
+            hint=f"add `input {error.input} in [LOW, HIGH]`, or `inputs in [LOW, HIGH]` for all",
+        ) from None
+    except TooManyCasesError as error:
+        raise ArtifactError(
+            f"`{name}`: its `or`s multiply to {error.count:,} cases, more than {MOST_CASES:,}",
+            hint="divide it into several files",
+        ) from None
