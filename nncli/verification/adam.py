@@ -7,7 +7,7 @@ References:
     Kingma and Ba 2015, Adam: a method for stochastic optimization.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -60,7 +60,9 @@ class Adam:
             height: A number that depends on the tensors.
         """
         tensors = [one for group in self.groups for one in group.tensors]
-        slopes = iter(torch.autograd.grad(height, tensors, allow_unused=True))
+        slopes: Iterator[Tensor | None] = iter(
+            torch.autograd.grad(height, tensors, allow_unused=True)
+        )
         first, second = self.betas
         scale = self.decay**self.steps
         self.steps += 1

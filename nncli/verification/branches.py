@@ -1,6 +1,6 @@
 """Branches of a search over the signs of ReLUs, in batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -56,6 +56,7 @@ class Setting:
     root: Domain
     known: Sequence[Interval]
     steps: int
+    pause: Callable[[], None]
 
     def rows(self, branches: Branches) -> dict[int, Tensor]:
         """The rows of the violation of each branch."""
@@ -99,6 +100,7 @@ class Setting:
             steps=self.steps,
             begin=branches.choice,
             signs=branches.signs,
+            pause=self.pause,
         )
         margins = self.margins(branches, found.bound).amax(dim=1)
         return replace(branches, choice=found.choice, margin=margins)

@@ -4,6 +4,7 @@ References:
     Gowal et al. 2018, On the effectiveness of interval bound propagation.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -100,3 +101,23 @@ def intervals(network: Network, domain: Domain) -> list[Interval]:
     for place in range(1, len(network.nodes) + 1):
         found.append(step(network, place, found))
     return found
+
+
+def least_of_rows(rows: Mapping[int, Tensor], known: Sequence[Interval]) -> Tensor:
+    """Lower bounds of rows from the intervals of the places that they speak of.
+
+    Args:
+        rows: Factors (B or 1, R, size) by place.
+        known: Intervals (B, size) of the places.
+
+    Returns:
+        (B, R) the bounds, with their rounding taken off.
+    """
+    found: Tensor | float = 0.0
+    lost: Tensor | float = 0.0
+    for place, factors in rows.items():
+        one = known[place]
+        least = factors.clamp_min(0) * one.low[:, None] + factors.clamp_max(0) * one.high[:, None]
+        found = found + least.sum(dim=-1)
+        lost = lost + growth(2 * factors.shape[-1] + 16) * least.abs().sum(dim=-1)
+    return torch.as_tensor(found - lost)

@@ -62,7 +62,13 @@ def split_relus(
         OutOfTime: The deadline has passed.
     """
     setting = Setting(
-        network, query, rows_of_violations(query), domain_of([query.region]), known, steps
+        network,
+        query,
+        rows_of_violations(query),
+        domain_of([query.region]),
+        known,
+        steps,
+        clock.check,
     )
     branches = _root(setting, open_violations)
     width = sum(network.size(place) for place in range(network.last + 1))

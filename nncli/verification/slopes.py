@@ -8,7 +8,7 @@ References:
     Wang et al. 2021, Beta-CROWN: efficient bound propagation with per-neuron split constraints.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -125,6 +125,7 @@ def ascend(
     begin: Choice | None = None,
     signs: Signs | None = None,
     enough: float | None = None,
+    pause: Callable[[], None] = lambda: None,
 ) -> Ascent:
     """Raise the lower bounds of rows by slopes and multipliers, each row with its own.
 
@@ -137,6 +138,7 @@ def ascend(
         begin: What to begin with; by default the slopes of CROWN and multipliers of 0.
         signs: Splits; see `chosen_bound`.
         enough: Stop where every bound is above this.
+        pause: Called at each step; it may raise, when time is up.
 
     Returns:
         The best bounds, never below those that it began with.
@@ -149,6 +151,7 @@ def ascend(
     best: Tensor | None = None
     kept = _copied(now)
     for turn in range(steps + 1):
+        pause()
         bound = chosen_bound(network, rows, domain, known, now, signs=signs).bound
         with torch.no_grad():
             better = torch.ones_like(bound, dtype=torch.bool) if best is None else bound > best
