@@ -146,10 +146,8 @@ class Variables:
     def unknown(self, place: int, word: str) -> Exception:
         """The error for a word that is neither a number nor declared."""
         if self._tensors:
-            shapes = (
-                f"`{name}` {_shape_text(shape)}" for name, (_, shape) in self._tensors.items()
-            )
-            known = "declared are " + " and ".join(shapes)
+            shapes = (f"`{one}{_shape_text(shape)}`" for one, (_, shape) in self._tensors.items())
+            known = "tensors are " + " and ".join(shapes)
         else:
             names = sorted(self._places, key=lambda one: (one[0], int(one[2:])))
             known = closest(word, names) if names else "nothing is declared before this line"
@@ -193,8 +191,7 @@ class Variables:
     def _demand_real(self, place: int, name: str, kind: str) -> None:
         if kind.lower() not in REALS:
             raise self.tokens.error(
-                place,
-                f"`{name}` is of the type `{kind}`, expected `Real`: only real numbers are read",
+                place, f"`{name}` is of type `{kind}`, expected `Real`: only real numbers are read"
             )
 
 
