@@ -102,10 +102,14 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         matrix, transposed = ctx.matrices
-        return _Product.apply(gradients[0], transposed, matrix), None, None
+        return _product(gradients[0], transposed, matrix), None, None
+
+
+def _product(dense: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
+    found: Tensor = _Product.apply(dense, matrix, transposed)  # type: ignore[no-untyped-call]
+    return found
 
 
 def _times(x: Tensor, matrix: Tensor, transposed: Tensor) -> Tensor:
     flat = x.reshape(-1, x.shape[-1])
-    found: Tensor = _Product.apply(flat.T, matrix, transposed)
-    return found.T.reshape(*x.shape[:-1], matrix.shape[0])
+    return _product(flat.T, matrix, transposed).T.reshape(*x.shape[:-1], matrix.shape[0])

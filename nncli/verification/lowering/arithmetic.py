@@ -10,6 +10,8 @@ from nncli.verification.lowering.values import (
     Value,
     added,
     broadcast,
+    common_shape,
+    expanded,
     is_exact,
     moved,
     scaled,
@@ -25,12 +27,9 @@ def add(work: Work, func: Any, one: Any, other: Any, *, alpha: float = 1) -> Val
     if not isinstance(one, Value):
         return add(work, func, times(work, other, alpha), one)
     if not isinstance(other, Value):
-        one, constants = broadcast(one, numbers(other) * alpha)
-        assert isinstance(constants, Tensor)
-        return shifted(one, constants)
-    one, spread = broadcast(one, times(work, other, alpha))
-    assert isinstance(spread, Value)
-    total = added(one, spread)
+        return shifted(*broadcast(one, numbers(other) * alpha))
+    shape = common_shape(one, other)
+    total = added(expanded(one, shape), expanded(times(work, other, alpha), shape))
     return total if len(total.parts) <= MOST_PARTS else work.builder.settled(total)
 
 
@@ -70,7 +69,6 @@ def times(work: Work, value: Value, factor: Any) -> Value:
     if not isinstance(factor, Tensor) and factor == 1:
         return value
     value, factors = broadcast(value, numbers(factor))
-    assert isinstance(factors, Tensor)
     held = any(one.factor is not None and not is_exact(one.factor) for one in value.parts)
     if held and not is_exact(factors):
         value = work.builder.settled(value)

@@ -75,17 +75,16 @@ def _composed(one: Map, before: Map) -> Map | None:
     """One map after another as one map without rounding; `None` if there is none or it is large."""
     if isinstance(before, Select) and _is_identity(before):
         return one
+    found: Map | None = None
     if isinstance(one, Select):
-        if _is_identity(one):
-            return before
-        return _picked(before, one.places)
-    if isinstance(one, Scale) and is_exact(one.factor):
-        return _scaled(before, one.factor)
-    if isinstance(before, Select):
-        return _spread(one, before)
-    if isinstance(before, Scale) and is_exact(before.factor):
-        return _scaled_before(one, before.factor)
-    return None
+        found = before if _is_identity(one) else _picked(before, one.places)
+    elif isinstance(one, Scale) and is_exact(one.factor):
+        found = _scaled(before, one.factor)
+    elif isinstance(before, Select):
+        found = _spread(one, before)
+    elif isinstance(before, Scale) and is_exact(before.factor):
+        found = _scaled_before(one, before.factor)
+    return found
 
 
 def _is_identity(one: Select) -> bool:

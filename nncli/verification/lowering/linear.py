@@ -82,7 +82,7 @@ def _blocks(weight: Tensor, rows: int) -> Map:
 def batched_product_and_sum(
     work: Work, func: Any, bias: Any, one: Any, other: Any, *, beta: float = 1, alpha: float = 1
 ) -> Value:
-    """baddbmm."""
+    """As it says: baddbmm."""
     made = times(work, batched_product(work, func, one, other), alpha)
     return add(work, func, made, bias if beta == 1 else _times(work, bias, beta))
 
@@ -98,27 +98,16 @@ def product_with_vector(work: Work, func: Any, one: Any, other: Any) -> Value:
 
 
 def inner_product(work: Work, func: Any, one: Any, other: Any) -> Value:
-    """dot."""
+    """Of two vectors: dot."""
     if isinstance(one, Value) and isinstance(other, Value):
         raise work.refuse("dot", BOTH)
     value, weight = (one, other) if isinstance(one, Value) else (other, one)
     return reshaped(at_positions(work, value, weight[None]), ())
 
 
-def convolution(
-    work: Work,
-    func: Any,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> Value:
+def convolution(work: Work, func: Any, x: Any, weight: Any, bias: Any, *rest: Any) -> Value:
     """A convolution over one to three dimensions, or a transposed one."""
+    stride, padding, dilation, transposed, output_padding, groups = rest
     if isinstance(weight, Value) or isinstance(bias, Value):
         raise work.refuse("convolution", " whose weights depend on the input")
     batch, channels, *sizes = x.shape
@@ -144,21 +133,13 @@ def convolution(
     return made if bias is None else shifted(*_along_channels(made, bias))
 
 
-def batch_norm(
-    work: Work,
-    func: Any,
-    x: Value,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor | None,
-    variance: Tensor | None,
-    *rest: Any,
-) -> tuple[Any, ...]:
+def batch_norm(work: Work, func: Any, x: Value, *rest: Any) -> tuple[Any, ...]:
     """Batch norm by its running statistics: one factor and one constant a channel.
 
     Both are rounded to float64, and what is verified is the network with those.
     """
-    training = rest[0] if isinstance(rest[0], bool) else False
+    weight, bias, mean, variance = rest[:4]
+    training = isinstance(rest[4], bool) and rest[4]
     if training or mean is None or variance is None:
         raise work.refuse("batch_norm", " that takes its statistics from the data")
     factor = 1 / torch.sqrt(numbers(variance) + rest[-1])
@@ -171,9 +152,7 @@ def batch_norm(
 
 def _along_channels(x: Value, one: Tensor) -> tuple[Value, Tensor]:
     """A value, and a number a channel spread to its shape."""
-    value, spread = broadcast(x, numbers(one).reshape(-1, *[1] * (x.ndim - 2)))
-    assert isinstance(spread, Tensor)
-    return value, spread
+    return broadcast(x, numbers(one).reshape(-1, *[1] * (x.ndim - 2)))
 
 
 def _spread(sizes: Sequence[int], dimensions: int) -> tuple[int, ...]:

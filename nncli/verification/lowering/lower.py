@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from nncli.checkpoints.graph import Step
 from nncli.checkpoints.program import Program
-from nncli.errors import ArtifactError
+from nncli.errors import ArtifactError, MismatchError
 from nncli.forward import Batch, first_tensor, run
 from nncli.verification.lowering import arithmetic, linear, moves, piecewise, softmax, windows
 from nncli.verification.lowering.builder import Builder, identity
 from nncli.verification.lowering.folding import folded
-from nncli.verification.lowering.tracked import Constants, Tracked, example, value_of
+from nncli.verification.lowering.tracked import Dispatch, Tracked, tracked_example, value_of
 from nncli.verification.lowering.values import Value
 from nncli.verification.lowering.work import Marked, Work
 from nncli.verification.network import Activation, Network
@@ -28,7 +28,7 @@ MARKED = (*arithmetic.MARKED, *moves.MARKED)
 
 
 def lower(
-    network: nn.Module, shape: tuple[int, ...], *, source: str, drop_softmax: bool = False
+    network: nn.Module, example: Tensor, *, source: str, drop_softmax: bool = False
 ) -> Network:
     """Write a network as linear maps and ReLU, sigmoid and tanh.
 
@@ -41,7 +41,7 @@ def lower(
 
     Args:
         network: The network, in evaluation mode. It stays as it is.
-        shape: Shape of one example.
+        example: One example, without the batch; only its shape counts.
         source: The file, for errors.
         drop_softmax: Leave out a softmax, or its logarithm, over all outputs. That keeps their
             order, and nothing else: only for properties that compare outputs with each other.
@@ -54,11 +54,17 @@ def lower(
             input; the operator and the layer or node it belongs to are named.
         MismatchError: It cannot take such an example.
     """
-    builder = Builder(torch.Size(shape).numel())
+    shape = tuple(example.shape)
+    if not example.is_floating_point():
+        raise MismatchError(
+            f"`{source}` is to be verified on token ids, and bounds are of numbers",
+            hint="give it the embedded tokens",
+        )
+    builder = Builder(example.numel())
     work = Work(builder, HANDLERS, SETTLING, MARKED, f"`{source}`")
     double = as_double(network)
-    with torch.no_grad(), labelled(double, work, source), Constants(work):
-        answer = first_tensor(run(double, Batch(0, example(work, shape), None)))
+    with torch.no_grad(), labelled(double, work, source), Dispatch(work):
+        answer = first_tensor(run(double, Batch(0, tracked_example(work, shape), None)))
     if not isinstance(answer, Tracked):
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")
     value = value_of(answer)
@@ -69,7 +75,7 @@ def lower(
     if isinstance(value, Tensor):
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")
     _finish(builder, value, answer.store.label)
-    return folded(Network(builder.inputs, tuple(builder.nodes), tuple(shape)))
+    return folded(Network(builder.inputs, tuple(builder.nodes), shape))
 
 
 def as_double(network: nn.Module) -> nn.Module:

@@ -41,11 +41,11 @@ def move(work: Work, func: Any, *given: Any, **named: Any) -> Any:
     return [Marked(one, mark) for one in made]
 
 
-def put(work: Work, func: Any, x: Any, places: Any, new: Any, accumulate: bool = False) -> Any:
+def put(work: Work, func: Any, *given: Any) -> Any:
     """index_put, without adding up."""
-    if accumulate:
+    if len(given) > 3 and given[3]:
         raise work.refuse("index_put", " that adds up")
-    return move(work, func, x, places, new)
+    return move(work, func, *given)
 
 
 def convert(work: Work, func: Any, x: Value, **named: Any) -> Value:

@@ -6,7 +6,6 @@ Constants such as `1 - slope` are rounded once to float64.
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from nncli.verification.lowering.arithmetic import add, kinked, numbers, subtract, times
 from nncli.verification.lowering.values import Value, broadcast, shifted
@@ -41,7 +40,6 @@ def at_least(work: Work, func: Any, x: Value, low: Any) -> Value:
         over = work.builder.function("relu", subtract(work, func, low, x))
         return add(work, func, x, over)
     x, limits = broadcast(x, numbers(low))
-    assert isinstance(limits, Tensor)
     if bool((limits == -torch.inf).all()):
         return x
     return shifted(work.builder.function("relu", shifted(x, -limits)), limits)
@@ -53,7 +51,6 @@ def at_most(work: Work, func: Any, x: Value, high: Any) -> Value:
         over = work.builder.function("relu", subtract(work, func, x, high))
         return subtract(work, func, x, over)
     x, limits = broadcast(x, numbers(high))
-    assert isinstance(limits, Tensor)
     if bool((limits == torch.inf).all()):
         return x
     under = work.builder.function("relu", shifted(times(work, x, -1.0), limits))

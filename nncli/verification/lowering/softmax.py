@@ -7,7 +7,7 @@ from nncli.verification.lowering.work import Handler, Mark, Marked, Work
 
 
 def softmax(work: Work, func: Any, x: Value, over: int, *rest: Any) -> Marked:
-    """softmax and log_softmax."""
+    """Mark what goes in."""
     name = func._schema.name.partition("::")[2]
     whole = x.ndim > 0 and x.shape[over] == x.size
     return Marked(x, Mark(name, work.where, is_softmax=whole))

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nncli.verification.lowering.values import Value, flat, moved, picked, reshaped, whole
 from nncli.verification.lowering.work import Mark, Marked, Work
@@ -46,55 +46,40 @@ class Tracked(Tensor):
     """A tensor of float64 without numbers, but with the places they come from.
 
     Attributes:
-        work: The lowering.
         store: Numbers.
-        where: Which of them each of its own is, int64 of its shape.
+        places: Which of them each of its own is, int64 of its shape.
     """
 
-    work: Work
     store: Store
-    where: Tensor
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    places: Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
-    def __new__(cls, work: Work, store: Store, where: Tensor) -> "Tracked":
+    def __new__(cls, store: Store, places: Tensor) -> "Tracked":
         """Make one, with the shape and the strides of its places."""
-        made: Tracked = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
-            cls, where.shape, strides=where.stride(), dtype=torch.float64, requires_grad=False
+        made: Tracked = Tensor._make_wrapper_subclass(
+            cls, places.shape, strides=places.stride(), dtype=torch.float64, requires_grad=False
         )
-        made.work, made.store, made.where = work, store, where
+        made.store, made.places = store, places
         return made
 
     def __repr__(self, **_: Any) -> str:  # type: ignore[override]
         return f"Tracked({tuple(self.shape)})"
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Do to places what an operator does to numbers."""
-        args, kwargs = _by_place(func, args, kwargs or {})
-        work = next(one.work for one in _all_tracked(args))
-        name = func._schema.name.partition("::")[2]
-        written = [
-            place
-            for place, one in enumerate(func._schema.arguments)
-            if one.alias_info is not None and one.alias_info.is_write
-        ]
-        if name in IGNORED:
-            return None
-        if torch.Tag.inplace_view in func.tags:
-            return _turned_in_place(args[0], func, args)
-        if name.endswith("_") and written == [0]:
-            return _written(work, func, name, args, kwargs)
-        if name in LIKE:
-            plain = torch.zeros(args[0].shape, dtype=torch.float64)
-            return constant(work, func(plain, *args[1:], **_without_layout(kwargs)))
-        if _is_view(func) and isinstance(args[0], Tracked):
-            return _viewed(args[0], func(args[0].where, *args[1:], **kwargs))
-        return _wrapped(work, _done(work, func, name, args, kwargs))
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Never come to: `Dispatch` is asked first."""
+        raise NotImplementedError(str(func))
 
 
-class Constants(TorchFunctionMode):
-    """Makes tensors tracked that a network may write what depends on the example into.
+class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Brings every operator to `Tracked`, and makes what factories make tracked.
+
+    A network may write what depends on the example into such a tensor later. Without a mode torch
+    would dispatch on the subclass just the same, but look whether that is one for distributed
+    tensors first, and import those, which takes half a second.
 
     Args:
         work: The lowering.
@@ -104,16 +89,45 @@ class Constants(TorchFunctionMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.work = work
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Call a function; what a factory makes is tracked."""
-        made = func(*args, **(kwargs or {}))
-        name = getattr(func, "__name__", "").partition(".")[0]
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # to skip it, torch would import the compiler: another half second
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operator."""
+        args, kwargs = _by_place(func, args, kwargs or {})
+        if _all_tracked(args):
+            return _dispatched(self.work, func, args, kwargs)
+        made = func(*args, **kwargs)
+        name = func._schema.name.partition("::")[2]
         if name in FACTORIES and isinstance(made, Tensor) and made.is_floating_point():
             return constant(self.work, made)
         return made
 
 
-def example(work: Work, shape: Sequence[int]) -> Tracked:
+def _dispatched(work: Work, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Do to places what an operator does to numbers."""
+    name = func._schema.name.partition("::")[2]
+    written = [
+        place
+        for place, one in enumerate(func._schema.arguments)
+        if one.alias_info is not None and one.alias_info.is_write
+    ]
+    if name in IGNORED:
+        return None
+    if torch.Tag.inplace_view in func.tags:
+        return _turned_in_place(args[0], func, args)
+    if name.endswith("_") and written == [0]:
+        return _written(work, func, name, args, kwargs)
+    if name in LIKE:
+        plain = torch.zeros(args[0].shape, dtype=torch.float64)
+        return constant(work, func(plain, *args[1:], **_without_layout(kwargs)))
+    if _is_view(func) and isinstance(args[0], Tracked):
+        return _viewed(args[0], func(args[0].places, *args[1:], **kwargs))
+    return _wrapped(work, _done(work, func, name, args, kwargs))
+
+
+def tracked_example(work: Work, shape: Sequence[int]) -> Tracked:
     """The example itself, (1, *shape)."""
     return _tracked(work, whole(0, (1, *shape)))
 
@@ -127,7 +141,7 @@ def value_of(tensor: Tensor) -> Value | Marked | Tensor:
     """What a tensor is: a value, one that must not be used, or the numbers themselves."""
     if not isinstance(tensor, Tracked):
         return tensor
-    store, where = tensor.store, tensor.where
+    store, where = tensor.store, tensor.places
     value = reshaped(store.value, where.shape) if _is_whole(tensor) else picked(store.value, where)
     if store.mark is not None:
         return Marked(value, store.mark)
@@ -136,12 +150,12 @@ def value_of(tensor: Tensor) -> Value | Marked | Tensor:
 
 def _tracked(work: Work, value: Value, mark: Mark | None = None) -> Tracked:
     where = torch.arange(value.size).reshape(value.shape)
-    return Tracked(work, Store(flat(value), work.builder.label, mark), where)
+    return Tracked(Store(flat(value), work.builder.label, mark), where)
 
 
 def _is_whole(tensor: Tracked) -> bool:
     size = tensor.store.value.size
-    flattened = tensor.where.reshape(-1)
+    flattened = tensor.places.reshape(-1)
     return len(flattened) == size and torch.equal(flattened, torch.arange(size))
 
 
@@ -160,7 +174,8 @@ def _done(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str, A
         if name not in work.marked:
             _demand_unmarked(work, given)
         return handler(work, func, *given, **kwargs)
-    composite: Any = func.decompose(*args, **kwargs)
+    with Dispatch(work):
+        composite: Any = func.decompose(*args, **kwargs)
     if composite is NotImplemented:
         _demand_unmarked(work, given)
         raise work.refuse(name)
@@ -197,9 +212,9 @@ def _written(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str
         made = func(target_numbers(target).clone(), *[_read(one) for one in args[1:]], **kwargs)
     mark = made.mark if isinstance(made, Marked) else None
     new = made.value if isinstance(made, Marked) else made
-    store, shape = target.store, target.where.shape
+    store, shape = target.store, target.places.shape
     order = torch.arange(store.value.size)
-    order[target.where.reshape(-1)] = len(order) + torch.arange(target.where.numel())
+    order[target.places.reshape(-1)] = len(order) + torch.arange(target.places.numel())
 
     def put(old: Tensor, new: Tensor) -> Tensor:
         return torch.cat([old, new.expand(shape).reshape(-1)])[order]
@@ -211,12 +226,12 @@ def _written(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str
 
 def target_numbers(tensor: Tracked) -> Tensor:
     """The numbers of a tensor that does not depend on the example."""
-    return picked(tensor.store.value, tensor.where).constants
+    return picked(tensor.store.value, tensor.places).constants
 
 
 def _turned_in_place(tensor: Tracked, func: Any, args: list[Any]) -> Tracked:
     """`squeeze_` and its like: another view in the same tensor."""
-    tensor.where = func(tensor.where.view(tensor.where.shape), *args[1:])
+    tensor.places = func(tensor.places.view(tensor.places.shape), *args[1:])
     with torch._C._DisableTorchDispatch():
         func(*args)
     return tensor
@@ -230,8 +245,8 @@ def _functional(func: Any, name: str) -> Any:
 
 def _viewed(tensor: Tracked, where: Any) -> Any:
     if isinstance(where, Tensor):
-        return Tracked(tensor.work, tensor.store, where)
-    return [Tracked(tensor.work, tensor.store, one) for one in where]
+        return Tracked(tensor.store, where)
+    return [Tracked(tensor.store, one) for one in where]
 
 
 def _wrapped(work: Work, made: Any) -> Any:

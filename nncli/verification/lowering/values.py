@@ -1,4 +1,4 @@
-"""Tensors while a network is lowered: numbers of nodes in some order, times factors, plus constants.
+"""Tensors while a network is lowered: numbers of nodes, moved and scaled, plus constants.
 
 A tensor that depends on the input is kept as `sum_k factor_k * node_k[index_k] + constant`. So
 whatever only moves, adds or scales numbers makes no node of its own, however long the chain.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,21 +95,19 @@ def moved(function: Callable[..., Any], *args: Any, filling: int | None = None) 
     keyed = {id(one): _keyed(one) for one in values}
     blank = [0.0 if place == filling else one for place, one in enumerate(args)]
 
-    def run(read: Callable[[Value], Tensor], given: Sequence[Any]) -> Any:
-        return function(*_replaced(given, read, keep=given is args))
+    def run(read: Callable[[Value, Part | None], Tensor], key: Key) -> Any:
+        parts = {one: found.get(key) for one, found in keyed.items()}
+        return function(*_replaced(blank, lambda one: read(one, parts[id(one)]), keep=False))
 
     columns: list[tuple[int, Any, Any]] = []
     for key in sorted({key for one in keyed.values() for key in one}):
-        parts = {one: found[key] for one, found in keyed.items() if key in found}
-        index = run(lambda one, parts=parts: _counted(parts.get(id(one)), one), blank)
-        scaled = any(part.factor is not None for part in parts.values())
-        factor = run(lambda one, parts=parts: _factor(parts.get(id(one)), one), blank)
-        columns.append((key[0], index, factor if scaled else None))
+        held = [found[key].factor is not None for found in keyed.values() if key in found]
+        columns.append((key[0], run(_counted, key), run(_factor, key) if any(held) else None))
     filled = filling is not None and len(args) > filling and args[filling] != 0
     known = filled or any(one.constant is not None for one in values) or _has_constants(args)
     known = known or not columns
-    constant = run(lambda one: one.constants, args) if known else None
-    example = columns[0][1] if columns else constant
+    constant = function(*_replaced(args, lambda one: one.constants, keep=True)) if known else None
+    example: Any = columns[0][1] if columns else constant
     if isinstance(example, Tensor):
         return _joined(tuple(example.shape), columns, constant)
     return [
@@ -168,11 +167,16 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value:
     return Value(shape, parts, None if value.constant is None else value.constant.reshape(shape))
 
 
-def broadcast(value: Value, other: Value | Tensor) -> tuple[Value, Value | Tensor]:
-    """Two values, or a value and constants, spread to their common shape."""
-    shape = torch.broadcast_shapes(value.shape, other.shape)
-    spread = other.expand(shape) if isinstance(other, Tensor) else expanded(other, shape)
-    return expanded(value, shape), spread
+def broadcast(value: Value, other: Tensor) -> tuple[Value, Tensor]:
+    """A value and constants, spread to their common shape."""
+    shape = common_shape(value, other)
+    return expanded(value, shape), other.expand(shape)
+
+
+def common_shape(one: Value | Tensor, other: Value | Tensor) -> tuple[int, ...]:
+    """The shape that two tensors are spread to."""
+    # not by torch, which would import sympy for it
+    return np.broadcast_shapes(tuple(one.shape), tuple(other.shape))
 
 
 def shifted(value: Value, constant: Tensor) -> Value:
@@ -231,14 +235,14 @@ def _replaced(argument: Any, read: Callable[[Value], Tensor], *, keep: bool) -> 
     return argument
 
 
-def _counted(part: Part | None, value: Value) -> Tensor:
+def _counted(value: Value, part: Part | None) -> Tensor:
     """Places from 1."""
     if part is None:
         return torch.zeros(value.shape, dtype=torch.float64)
     return (part.index + 1).double()
 
 
-def _factor(part: Part | None, value: Value) -> Tensor:
+def _factor(value: Value, part: Part | None) -> Tensor:
     if part is None or part.factor is None:
         return torch.ones(value.shape, dtype=torch.float64)
     return part.factor

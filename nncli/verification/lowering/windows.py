@@ -38,18 +38,9 @@ def adaptive(size: int, count: int) -> Tensor:
     return torch.where(places < torch.tensor(ends)[:, None], places, -1)
 
 
-def average_pool(
-    work: Work,
-    func: Any,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0,),
-    ceil: bool = False,
-    counted: bool = True,
-    divisor: int | None = None,
-) -> Value:
+def average_pool(work: Work, func: Any, x: Value, kernel: Sequence[int], *rest: Any) -> Value:
     """avg_pool1d, 2d and 3d."""
+    stride, padding, ceil, counted, divisor = _completed(rest, (), (0,), False, True, None)
     number = int(func._schema.name[-2])
     sizes = x.shape[-number:]
     kernel, step, pad = (_spread(one, number) for one in (kernel, stride or kernel, padding))
@@ -74,7 +65,7 @@ def adaptive_average_pool(work: Work, func: Any, x: Value, sizes: Sequence[int])
 
 
 def total(work: Work, func: Any, x: Value, over: Any = None, keep: bool = False, **_: Any) -> Value:
-    """sum and mean over dimensions."""
+    """Sum and mean over dimensions."""
     mean = func._schema.name.endswith("mean")
     dimensions = _dimensions(x, over)
     kept = torch.arange(x.size).reshape(x.shape)
@@ -87,17 +78,9 @@ def total(work: Work, func: Any, x: Value, over: Any = None, keep: bool = False,
     return work.builder.linear(x, made, final, None)
 
 
-def max_pool(
-    work: Work,
-    func: Any,
-    x: Value,
-    kernel: Sequence[int],
-    stride: Sequence[int] = (),
-    padding: Sequence[int] = (0,),
-    dilation: Sequence[int] = (1,),
-    ceil: bool = False,
-) -> Any:
+def max_pool(work: Work, func: Any, x: Value, kernel: Sequence[int], *rest: Any) -> Any:
     """max_pool1d, 2d and 3d, one dimension after the other; the places of the maxima are marked."""
+    stride, padding, dilation, ceil = _completed(rest, (), (0,), (1,), False)
     name = func._schema.name
     number = next(k for k in (1, 2, 3) if f"{k}d" in name)
     sizes = x.shape[-number:]
@@ -179,6 +162,11 @@ def _counted(count: int, size: int, width: int, step: int, pad: int) -> Tensor:
     """Places of each window, those in the padding included."""
     starts = torch.arange(count) * step - pad
     return torch.minimum(starts + width, torch.tensor(size + pad)) - starts
+
+
+def _completed(given: Sequence[Any], *defaults: Any) -> tuple[Any, ...]:
+    """Arguments, with the defaults of those that are missing."""
+    return (*given, *defaults[len(given) :])
 
 
 def _dimensions(x: Value, over: Any) -> list[int]:
