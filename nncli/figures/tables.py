@@ -13,6 +13,7 @@ from nncli.figures.pictures import Picture
 from nncli.figures.populations import is_population, populations
 from nncli.figures.shared_panels import shared_panels
 from nncli.figures.summaries import against_one, summary
+from nncli.figures.team_errors import is_team_errors, team_errors
 
 STEP = ("step", "step_a")
 
@@ -54,7 +55,11 @@ def table_picture(
         raise UsageError(f"`--colour` does not fit `{source}`, which is not of `nncli cluster`")
     told = facts.get("metrics")
     said = [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
-    found = None if x or y else summary(data, source=source, said=said, metrics=metrics)
+    found: Picture | None = None
+    if not (x or y) and is_team_errors(names):
+        found = team_errors(data, source=source, metrics=metrics)
+    elif not (x or y):
+        found = summary(data, source=source, said=said, metrics=metrics)
     if found is None and not y:
         found = shared_panels(data, source=source, facts=facts, x=x, metrics=metrics)
     if found is None and not y and (not x or x in STEP) and of_dynamics(data):

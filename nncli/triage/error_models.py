@@ -11,15 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nncli.probing import logistic
 from nncli.probing.features import F64, Index, Scaling, Training, rotate, standardise
+from nncli.probing.readers import READERS
+from nncli.probing.settings import Settings
+from nncli.probing.targets import Target
 from nncli.triage.parts import REPORT, deal
 
-PENALTIES = tuple(10.0**power for power in range(5, -3, -1))
+LINEAR = READERS["linear"]
+PENALTIES = tuple(10.0**power for power in range(-2, 6))
 INNER = 4  # folds that choose the penalty
 ENOUGH = 10_000  # rows that choose it, of more
 ROUNDING = float(np.finfo(np.float32).eps)
-COARSE, FINE = 1e-5, 1e-7
+FINE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -81,11 +84,13 @@ class _Model:
         held = x.astype(np.float64)
         scaling = standardise(held, len(held), ROUNDING)
         held, scaling, spectrum = rotate(held, len(held), scaling)
+        penalty = _penalty(Training(held, (), spectrum), loss, units, chance)
+        told = Settings(PENALTIES, tolerance=FINE)
         data = Training(held, (), spectrum)
-        penalty = _penalty(data, loss, units, chance)
-        found = _solve(data, loss, np.array([penalty]), tolerance=FINE)
-        note = None if found.converged else "an error model did not converge"
-        return cls(scaling, found.weight[0, :, 0], float(found.bias[0, 0]), note)
+        (found,) = LINEAR.fit(data, [loss[:, None]], _target(loss), penalty, told)
+        note = f"an error model has {found.note}" if found.note else None
+        bias = float(found.arrays["bias"][0])
+        return cls(scaling, found.arrays["weight"][:, 0], bias, note)
 
     def expected(self, x: F64) -> F64:
         """Expected losses of cases (n, d)."""
@@ -96,51 +101,24 @@ class _Model:
         return expected
 
 
-def _solve(
-    data: Training,
-    loss: F64,
-    penalty: F64,
-    *,
-    tolerance: float,
-    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None,
-    start: logistic.Solution | None = None,
-) -> logistic.Solution:
-    return logistic.solve(
-        data.x,
-        loss[None, None, :],
-        penalty,
-        spectrum=data.spectrum,
-        mask=mask,
-        link="sigmoid",
-        start=start,
-        tolerance=tolerance,
-    )
+def _target(loss: F64) -> Target:
+    """A loss as a label that cases have a share of."""
+    return Target("loss", "labels", loss[:, None], ("loss",), np.ones(len(loss), bool))
 
 
 def _penalty(data: Training, loss: F64, units: Index, chance: np.random.Generator) -> float:
-    """The penalty with which cases that are left out are judged best, from the strongest on."""
+    """The penalty with which cases that are left out are judged best."""
     rows = np.arange(len(loss))
     if len(rows) > ENOUGH:
         rows = np.sort(chance.permutation(len(rows))[:ENOUGH])
-    some, known = Training(data.x[rows], (), data.spectrum), loss[rows]
     folds = min(INNER, len(np.unique(units[rows])))
-    if folds < 2:
+    if folds < 2 or np.ptp(loss[rows]) == 0:
         return 1.0
     side = deal(units[rows], [1 / folds] * folds, chance)
-    mask = side[None, :] != np.arange(folds)[:, None]
-    last: logistic.Solution | None = None
-    tried: list[tuple[float, float]] = []
-    for penalty in PENALTIES:
-        # the penalty of a sum: of fewer rows less is needed
-        each = np.full(folds, penalty * len(rows) / len(loss))
-        last = _solve(some, known, each, tolerance=COARSE, mask=mask, start=last)
-        left = 0.0
-        for one in range(folds):
-            out = side == one
-            told = {"link": "sigmoid", "spectrum": data.spectrum}
-            y = known[None, out]
-            left += logistic.loss(some.x[out], y, last.weight[one], last.bias[one], **told)  # type: ignore[arg-type]
-        tried.append((left, penalty))
-        if len(tried) > 2 and tried[-3][0] < tried[-2][0] < tried[-1][0]:
-            break
-    return min(tried)[1]
+    order = np.argsort(side, kind="stable")
+    bounds = np.concatenate([[0], np.cumsum(np.bincount(side, minlength=folds))])
+    some = Training(data.x[rows[order]], tuple(bounds.tolist()), data.spectrum)
+    known = loss[rows[order]]
+    found = LINEAR.choose(some, known[:, None], _target(known), Settings(PENALTIES))
+    # the penalty is of a sum, and the sum is over fewer cases here
+    return float(found.penalty or 1.0) * len(loss) / len(rows)
