@@ -1,7 +1,7 @@
 """A network as sums of linear maps and functions of single numbers."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nncli.checkpoints.graph import Step
 from nncli.checkpoints.program import Program
-from nncli.errors import ArtifactError, MismatchError
+from nncli.errors import ArtifactError
 from nncli.forward import Batch, first_tensor, run
 from nncli.verification.lowering import arithmetic, linear, moves, piecewise, softmax, windows
 from nncli.verification.lowering.builder import Builder, identity
@@ -28,7 +28,7 @@ MARKED = (*arithmetic.MARKED, *moves.MARKED)
 
 
 def lower(
-    network: nn.Module, example: Tensor, *, source: str, drop_softmax: bool = False
+    network: nn.Module, shape: Sequence[int], *, source: str, drop_softmax: bool = False
 ) -> Network:
     """Write a network as linear maps and ReLU, sigmoid and tanh.
 
@@ -41,7 +41,7 @@ def lower(
 
     Args:
         network: The network, in evaluation mode. It stays as it is.
-        example: One example, without the batch; only its shape counts.
+        shape: Shape of one example.
         source: The file, for errors.
         drop_softmax: Leave out a softmax, or its logarithm, over all outputs. That keeps their
             order, and nothing else: only for properties that compare outputs with each other.
@@ -54,13 +54,7 @@ def lower(
             input; the operator and the layer or node it belongs to are named.
         MismatchError: It cannot take such an example.
     """
-    shape = tuple(example.shape)
-    if not example.is_floating_point():
-        raise MismatchError(
-            f"`{source}` is to be verified on token ids, and bounds are of numbers",
-            hint="give it the embedded tokens",
-        )
-    builder = Builder(example.numel())
+    builder = Builder(torch.Size(shape).numel())
     work = Work(builder, HANDLERS, SETTLING, MARKED, f"`{source}`")
     double = as_double(network)
     with torch.no_grad(), labelled(double, work, source), Dispatch(work):
@@ -75,7 +69,7 @@ def lower(
     if isinstance(value, Tensor):
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")
     _finish(builder, value, answer.store.label)
-    return folded(Network(builder.inputs, tuple(builder.nodes), shape))
+    return folded(Network(builder.inputs, tuple(builder.nodes), tuple(shape)))
 
 
 def as_double(network: nn.Module) -> nn.Module:
