@@ -1,8 +1,10 @@
 """The tables that triage writes: names and types of their columns."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from nncli.errors import UsageError
 from nncli.formats.tables import choose_format
@@ -25,6 +27,15 @@ CURVE = pa.schema(
     [
         ("score", pa.string()),
         ("coverage", pa.float64()),
+        ("metric", pa.string()),
+        *((name, pa.float64()) for name in NUMBERS),
+        ("n", pa.int64()),
+    ]
+)
+REFERRAL = pa.schema(
+    [
+        ("score", pa.string()),
+        ("referred", pa.float64()),
         ("metric", pa.string()),
         *((name, pa.float64()) for name in NUMBERS),
         ("n", pa.int64()),
@@ -61,3 +72,8 @@ def demand_different(**targets: str | None) -> None:
         if target in known:
             raise UsageError(f"`--{known[target]}` and `--{option}` are the same file")
         known[target] = option
+
+
+def table_of_cases(ids: NDArray[Any], columns: Mapping[str, NDArray[Any]]) -> pa.Table:
+    """A row a case: its identifier, and columns."""
+    return pa.table({"example_id": pa.array(ids), **{k: pa.array(v) for k, v in columns.items()}})

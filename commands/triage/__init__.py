@@ -6,6 +6,7 @@ from nncli.groups import Group, Subcommand
 
 SUBCOMMANDS = {
     "evaluate": Subcommand("evaluate", "Say what a score is worth for handing cases on."),
+    "second-opinion": Subcommand("second_opinion", "Say about which cases people will differ."),
     "split": Subcommand("split", "Say how many cases to automate, in which order."),
 }
 

@@ -1,6 +1,6 @@
 """Models of cases that are fitted on some and asked about others, so that none is seen twice."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from nncli.probing.features import F64, Index, Scaling, Training, rotate, standardise
 from nncli.probing.fitted import Fitted
-from nncli.probing.partition import divide
+from nncli.probing.partition import divide, duplicates, together
 from nncli.probing.readers import READERS
 from nncli.probing.settings import Settings
 from nncli.probing.targets import Target
 from nncli.triage.opinions import Opinions
+from nncli.triage.shares import choose_shares
 
 ROUNDING = float(np.finfo(np.float32).eps)  # of stored activations, whatever their type
 CLASSIFIERS = {"linear": "linear", "knn": "knn", "mlp": "mlp"}
@@ -45,6 +46,20 @@ class Plan:
         """For each fold the other folds, and its own cases."""
         for place, part in enumerate(self.parts):
             yield [one for at, one in enumerate(self.parts) if at != place], part
+
+
+def groups_of(x: NDArray[np.floating], column: Sequence[object] | None) -> Index:
+    """Which cases stay together: those of one group, and those whose features are the same.
+
+    Args:
+        x: (n, d) features.
+        column: The group of each case.
+
+    Returns:
+        (n,) numbers from 0 on.
+    """
+    same = duplicates(lambda: [x], 0, np.zeros(len(x), np.int64))
+    return together([same, *([[str(one) for one in column]] if column is not None else [])])
 
 
 def plan_of(group: Index, disagree: NDArray[np.bool_], folds: int, seed: int, source: str) -> Plan:
@@ -138,9 +153,10 @@ class Fitting:
     def classifier(self) -> Fitted:
         """A classifier of what readers say, fitted to how they divide over classes."""
         shares = self.opinions.shares
-        target = target_of_shares(shares)
+        if self.reader == "linear":
+            return choose_shares(self.training, shares, self.settings.penalties)
         reader = READERS[CLASSIFIERS[self.reader]]
-        return reader.choose(self.training, shares, target, self.settings)
+        return reader.choose(self.training, shares, target_of_shares(shares), self.settings)
 
     def regression(self) -> Fitted:
         """A regression of the target."""

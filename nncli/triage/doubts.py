@@ -1,5 +1,6 @@
 """How doubtful the answers of a classifier are, from its probabilities."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from nncli.calibration import softmax
 
 F64 = NDArray[np.float64]
+
+FLOOR = 1e-6  # probabilities below that are all the same as features
 
 
 def probabilities(answers: NDArray[Any], score: str) -> F64:
@@ -24,6 +27,20 @@ def probabilities(answers: NDArray[Any], score: str) -> F64:
         return softmax(answers)
     wide = answers.astype(np.float64)
     return np.exp(wide) if score == "logprobs" else wide
+
+
+def log_probabilities_side_by_side(several: Sequence[NDArray[Any]], score: str) -> F64:
+    """Log-probabilities of several models as features.
+
+    Args:
+        several: For each model (n, classes).
+        score: What they are.
+
+    Returns:
+        (n, models * classes); none is below the log of 1e-6, where differences mean nothing.
+    """
+    logs = [np.log(np.maximum(probabilities(one, score), FLOOR)) for one in several]
+    return np.concatenate(logs, axis=1)
 
 
 def entropy_of(shares: F64) -> F64:

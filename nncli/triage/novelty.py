@@ -9,10 +9,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.probing import logistic
-from nncli.probing.linear_readers import choose_linear
-from nncli.triage.crossfitting import Fitting, target_of_shares
+from nncli.calibration import softmax
+from nncli.triage.crossfitting import Fitting
 from nncli.triage.doubts import entropy_of
+from nncli.triage.shares import choose_shares, fit_shares
 
 F64 = NDArray[np.float64]
 Arrays = Mapping[str, F64]
@@ -125,20 +125,15 @@ def fit_ensemble(fitting: Fitting) -> dict[str, F64]:
     classifier = (
         fitting.classifier
         if fitting.reader == "linear"
-        else choose_linear(data, shares, target_of_shares(shares), settings)
+        else choose_shares(data, shares, settings.penalties)
     )
     chance = np.random.default_rng([settings.seed, 0x656E])
     _, own = np.unique(fitting.group, return_inverse=True)
     groups = int(own.max()) + 1
     half = np.array([chance.permutation(groups) < max(groups // 2, 1) for _ in range(MEMBERS)])
-    found = logistic.solve(
-        data.x,
-        shares.T[:, None],
-        np.full(MEMBERS, float(classifier.penalty or settings.penalties[0]) / 2),
-        spectrum=data.spectrum,
-        mask=half[:, own],
-    )
-    return {"weight": found.weight, "bias": found.bias}
+    penalty = float(classifier.penalty or settings.penalties[0]) / 2  # of a sum of half the cases
+    found = fit_shares(data, shares, penalty, list(half[:, own]))
+    return {name: np.stack([one.arrays[name] for one in found]) for name in ("weight", "bias")}
 
 
 def ensemble_disagreement(arrays: Arrays, x: F64) -> F64:
@@ -156,7 +151,7 @@ def ensemble_disagreement(arrays: Arrays, x: F64) -> F64:
         estimation using deep ensembles.
     """
     each = [
-        logistic.probabilities(x @ weight + bias, "softmax")
+        softmax(x @ weight + bias)
         for weight, bias in zip(arrays["weight"], arrays["bias"], strict=True)
     ]
     mean = np.mean(each, axis=0)

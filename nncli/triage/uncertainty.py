@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nncli.calibration import softmax
 from nncli.probing.fitted import Fitted
-from nncli.probing.logistic import probabilities
 from nncli.triage import novelty
 from nncli.triage.crossfitting import CLASSIFIERS, REGRESSORS, Fitting
 from nncli.triage.opinions import uncertainty_of
@@ -60,10 +60,10 @@ def _fit_direct(fitting: Fitting, about: About) -> dict[str, F64]:
 
 def _direct(arrays: Arrays, x: F64, about: About) -> F64:
     if about.direct == "regression":
-        return Fitted(REGRESSORS[about.reader], dict(arrays)).answers(x)[:, 0]
-    return probabilities(Fitted(CLASSIFIERS[about.reader], dict(arrays)).answers(x), "softmax")[
-        :, 1
-    ]
+        found: F64 = Fitted(REGRESSORS[about.reader], dict(arrays)).answers(x)[:, 0]
+        return found
+    shares: F64 = softmax(Fitted(CLASSIFIERS[about.reader], dict(arrays)).answers(x))[:, 1]
+    return shares
 
 
 def _fit_classifier(fitting: Fitting, about: About) -> dict[str, F64]:
@@ -72,7 +72,7 @@ def _fit_classifier(fitting: Fitting, about: About) -> dict[str, F64]:
 
 def class_shares(arrays: Arrays, x: F64, about: About) -> F64:
     """What the classifier of `uvc` answers, (n, C)."""
-    return probabilities(Fitted(CLASSIFIERS[about.reader], dict(arrays)).answers(x), "softmax")
+    return softmax(Fitted(CLASSIFIERS[about.reader], dict(arrays)).answers(x))
 
 
 def _via_classification(arrays: Arrays, x: F64, about: About) -> F64:

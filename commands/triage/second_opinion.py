@@ -1,0 +1,352 @@
+"""`nncli triage second-opinion`: about which cases will people differ?"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nncli import options
+from nncli.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nncli.formats.opinion_cases import OpinionCases
+    from nncli.formats.opinion_models import StoredScores
+    from nncli.triage.crossfitting import Plan
+    from nncli.triage.foresight import Design, Foresight
+    from nncli.triage.judging import Findings
+    from nncli.triage.opinions import Opinions
+
+SHARES = (0.1, 0.2, 0.3)
+
+
+@click.command("second-opinion", cls=options.Command)
+@click.argument("features", type=options.artifact, required=False)
+@click.option(
+    "--ratings", type=options.artifact, metavar="TABLE",
+    help="What people say: a row a reading (example_id, rater_id, label), or a row a case with "
+    "counts.",
+)  # fmt: skip
+@click.option(
+    "--predictions", type=options.artifact, metavar="FILE",
+    help="A classifier's answers: its own uncertainty is a score too, and without FEATURES its "
+    "log-probabilities are the features.",
+)  # fmt: skip
+@click.option(
+    "--target", type=options.Choice(["disagreement", "entropy", "variance"]),
+    default="disagreement", show_default=True,
+    help="What is foreseen of the readers of a case; variance is of grades.",
+)  # fmt: skip
+@click.option(
+    "--threshold", type=float, metavar="T",
+    help="Readers disagree where the target is above T.  [default: the median]",
+)  # fmt: skip
+@click.option(
+    "--direct", type=options.Choice(["regression", "classification"]), default="regression",
+    show_default=True, help="Whether dup foresees the target, or that it is above the threshold.",
+)  # fmt: skip
+@click.option(
+    "--reader", type=options.Choice(["linear", "knn", "mlp"]), default="linear",
+    show_default=True, help="The kind of model behind dup and uvc.",
+)  # fmt: skip
+@click.option(
+    "--score", "extra", type=options.Choice("nncli.triage.uncertainty:EXTRA"), multiple=True,
+    help="A further score: ensemble-disagreement, knn-distance, mahalanobis, random-distillation "
+    "(repeatable).",
+)  # fmt: skip
+@click.option(
+    "--columns", "table", type=options.artifact, metavar="TABLE",
+    help="Table or dataset with the column of --groups, joined by example_id.",
+)  # fmt: skip
+@click.option(
+    "--groups", metavar="COLUMN",
+    help="Cases of equal COLUMN, such as a patient, are never in two folds.",
+)  # fmt: skip
+@click.option(
+    "--folds", type=click.IntRange(min=3), default=5, show_default=True, metavar="K",
+    help="Folds of the cases: none is scored by a model that saw it.",
+)  # fmt: skip
+@click.option(
+    "--referred", type=click.FloatRange(0, 1, min_open=True, max_open=True), multiple=True,
+    default=SHARES, show_default=True, metavar="SHARE",
+    help="Share of cases referred (repeatable).",
+)  # fmt: skip
+@click.option(
+    "--scores", type=options.artifact, metavar="FILE",
+    help="Write the scores of each case and what its readers said, for triage evaluate.",
+)  # fmt: skip
+@click.option(
+    "--curve", type=options.artifact, metavar="FILE",
+    help="Write what is caught and left over all shares referred.",
+)  # fmt: skip
+@click.option(
+    "--points", type=click.IntRange(min=1), default=99, show_default=True, metavar="N",
+    help="Shares of the curve, between none and all.",
+)  # fmt: skip
+@click.option(
+    "--model", type=options.artifact, metavar="FILE", help="Write the scores, fitted on all cases."
+)  # fmt: skip
+@click.option(
+    "--apply", "stored", type=options.artifact, metavar="FILE",
+    help="Score new cases by a file of --model, and fit nothing: the output is a row a case.",
+)  # fmt: skip
+@click.option(
+    "--resamples", type=click.IntRange(min=0), default=1000, show_default=True, metavar="B",
+    help="Draws of cases for intervals.",
+)  # fmt: skip
+@options.layers
+@options.seed
+@options.threads
+@options.output
+@options.table_format
+@options.overwrite
+def command(
+    *,
+    features: str | None,
+    stored: str | None,
+    output: str,
+    table_format: str,
+    overwrite: bool,
+    **asked: Any,
+) -> None:
+    """Say about which cases people will differ.
+
+    FEATURES are a capture, or a table with example_id. dup foresees the disagreement of readers
+    itself; uvc is the uncertainty of a classifier of what readers say. Both are fitted on some
+    folds and judged on the others. dup wins where people see what FEATURES do not hold; where
+    nothing is hidden uvc is as good or better.
+
+    Writes a table with a row for each score and metric (auroc, spearman, bias, slope,
+    calibration-error; caught, consensus-error at a share referred): value, low, high (95 %), p, n;
+    then differences from uvc, with paired intervals.
+
+    \b
+    Examples:
+      nncli triage second-opinion a.safetensors --ratings ratings.parquet
+      nncli triage second-opinion a.safetensors --ratings ratings.csv --scores s.parquet --model m
+      nncli triage second-opinion new.safetensors --apply m.safetensors -o scores.parquet
+    """
+    given = {one: asked[one] for one in ("ratings", "predictions", "table")}
+    inputs = [one for one in (features, stored, *given.values()) if one]
+    options.demand_one_stdin(*inputs)
+    told = {one: asked[one] for one in ("scores", "curve", "model")}
+    for target in (output, *told.values()):
+        options.demand_other_output(target or "-", inputs)
+    from nncli.formats.triage_tables import demand_different, demand_tables
+
+    demand_different(output=output, **told)
+    tables = {one: "auto" for one in (asked["scores"], asked["curve"]) if one}
+    demand_tables({output: table_format, **tables}, overwrite=overwrite)
+    how: dict[str, Any] = {"table_format": table_format, "overwrite": overwrite}
+    with ExitStack() as stack:
+        if stored:
+            _apply(features, stored, asked, output, stack, **how)
+        else:
+            _fit(features, asked, output, stack, **how)
+
+
+@dataclass(frozen=True)
+class _Study:
+    """Cases that two people or more have read, their features, and what is to be fitted."""
+
+    cases: "OpinionCases"
+    x: Any
+    features: dict[str, Any]
+    opinions: "Opinions"
+    plan: "Plan"
+    design: "Design"
+    inputs: list[Any]
+
+
+def _fit(
+    features: str | None,
+    asked: dict[str, Any],
+    output: str,
+    stack: ExitStack,
+    *,
+    table_format: str,
+    overwrite: bool,
+) -> None:
+    """Fit scores, hold them against what readers said, and write what is asked for."""
+    from nncli.formats.tables import create_table, from_rows
+    from nncli.formats.triage_tables import EVALUATION
+    from nncli.triage.foresight import cross_fit
+    from nncli.triage.judging import METRICS, Effort, findings
+
+    _demand_model(asked["model"], overwrite=overwrite)
+    study = _study(features, asked, stack)
+    opinions, design, folds = study.opinions, study.design, asked["folds"]
+    entry = options.entry(
+        "table",
+        inputs=study.inputs,
+        seed=asked["seed"],
+        metrics=[{"metric": name, "summary": said} for name, said in METRICS.items()],
+        target=opinions.target,
+        threshold=opinions.threshold,
+        dropped=study.cases.dropped,
+    )
+    referred, points = tuple(sorted(set(asked["referred"]))), asked["points"]
+    shares = referred, asked["resamples"], asked["seed"], points if asked["curve"] else 0
+    with create_table(output, EVALUATION, entry, format=table_format, overwrite=overwrite) as table:
+        shown = partial(options.progress, label="fitting", total=folds, unit="fold")
+        foresight = cross_fit(study.x, opinions, study.plan, design, progress=shown)
+        if study.cases.answers is not None:
+            foresight = foresight.beside_answers(study.cases.answers, study.cases.score, opinions)
+        found = findings(foresight, opinions, study.plan.group, design.about, Effort(*shares))
+        table.write(from_rows(found.rows, EVALUATION))
+        _write_tables(study, foresight, found, asked, overwrite=overwrite)
+        _write_model(study, asked, overwrite=overwrite)
+
+
+def _study(features: str | None, asked: dict[str, Any], stack: ExitStack) -> _Study:
+    """Open everything, and bring it to the cases that have all of it."""
+    from nncli.formats.example_columns import read_example_columns
+    from nncli.formats.opinion_cases import open_opinion_cases
+    from nncli.probing.settings import Settings
+    from nncli.triage.crossfitting import groups_of, plan_of
+    from nncli.triage.foresight import Design
+    from nncli.triage.opinions import opinions_of
+    from nncli.triage.uncertainty import About
+
+    if not asked["ratings"]:
+        raise UsageError("what do people say?", hint="`--ratings TABLE`; or `--apply MODEL`")
+    if asked["groups"] and not asked["table"]:
+        raise UsageError(f"`{asked['groups']}` is a column of what?", hint="`--columns TABLE`")
+    cases = open_opinion_cases(features, asked["predictions"], asked["ratings"], stack)
+    assert cases.ratings is not None
+    x, told = _features(cases, asked["layers"])
+    grades = cases.ratings.values if asked["target"] == "variance" else None
+    opinions = opinions_of(
+        cases.counts,
+        asked["target"],
+        grades,
+        threshold=asked["threshold"],
+        source=cases.ratings.name,
+    )
+    table = read_example_columns(asked["table"])
+    column = None
+    if table and asked["groups"]:
+        column = table.of(asked["groups"], cases.ids, len(cases.ids), capture=cases.name)
+    group = groups_of(x, column)
+    seed = asked["seed"]
+    plan = plan_of(group, opinions.disagree, asked["folds"], seed, cases.name)
+    known = None if grades is None else tuple(grades.tolist())
+    about = About(asked["target"], asked["reader"], asked["direct"], known)
+    names = ("dup", "uvc", *dict.fromkeys(asked["extra"]))
+    design = Design(names, about, Settings(seed=seed))
+    inputs = [*cases.inputs, *([table] if table else [])]
+    return _Study(cases, x, told, opinions, plan, design, inputs)
+
+
+def _features(
+    cases: "OpinionCases", layers: "Sequence[str]", stored: "StoredScores | None" = None
+) -> tuple[Any, dict[str, Any]]:
+    """The features (n, d), and what they are."""
+    from nncli.errors import MismatchError
+    from nncli.layer_names import select_layers
+    from nncli.triage.doubts import log_probabilities_side_by_side
+    from nncli.triage.features import side_by_side
+
+    names: list[str] | None = None
+    if cases.features is None:
+        assert cases.answers is not None
+        x = log_probabilities_side_by_side(cases.answers, cases.score)
+    elif cases.features.capture is None:
+        x = cases.features.x[cases.places].reshape(len(cases.places), -1)
+    else:
+        capture = cases.features.capture
+        names = list(select_layers(capture.layers, layers, source=capture.name))
+        wanted = stored.features.get("layers") if stored else None
+        if wanted is not None:
+            names = [str(one) for one in wanted]
+        lacking = [one for one in names if one not in capture.layers]
+        if lacking:
+            raise MismatchError(f"`{capture.name}` has no layer `{lacking[0]}`")
+        x = side_by_side(capture, names, cases.places)
+    return x, {"layers": names, "width": x.shape[1]}
+
+
+def _write_tables(
+    study: _Study,
+    foresight: "Foresight",
+    found: "Findings",
+    asked: dict[str, Any],
+    *,
+    overwrite: bool,
+) -> None:
+    """The scores of each case, and the referral curve."""
+    from nncli.formats.tables import from_rows, write_table
+    from nncli.formats.triage_tables import REFERRAL, table_of_cases
+
+    told: dict[str, Any] = {"inputs": study.inputs, "seed": asked["seed"]}
+    if asked["scores"]:
+        columns = foresight.columns(study.opinions, study.plan)
+        data = table_of_cases(study.cases.ids, columns)
+        names = list(foresight.names)
+        entry = options.entry("table", scores=names, outcome="disagree", **told)
+        write_table(asked["scores"], data, entry, overwrite=overwrite)
+    if asked["curve"]:
+        entry = options.entry("table", **told)
+        write_table(asked["curve"], from_rows(found.curve, REFERRAL), entry, overwrite=overwrite)
+
+
+def _demand_model(target: str | None, *, overwrite: bool) -> None:
+    from nncli.formats.opinion_models import KIND
+    from nncli.formats.output import TABLE_SUFFIXES, demand_suffix
+    from nncli.formats.writable import demand_writable
+
+    if target:
+        demand_suffix(target, "a safetensors file", others=TABLE_SUFFIXES)
+        demand_writable(target, kind=KIND, overwrite=overwrite)
+
+
+def _write_model(study: _Study, asked: dict[str, Any], *, overwrite: bool) -> None:
+    """The scores, fitted on all cases."""
+    if not asked["model"]:
+        return
+    from nncli.formats.opinion_models import KIND, write_scores
+    from nncli.triage.foresight import fit_all
+
+    made = fit_all(study.x, study.opinions, study.plan, study.design)
+    threshold = study.opinions.threshold
+    entry = options.entry(KIND, inputs=study.inputs, seed=asked["seed"], threshold=threshold)
+    told = {"about": made.about._asdict(), "features": study.features}
+    arrays: dict[str, Any] = {"scaling": made.scaling_arrays(), "scores": made.arrays}
+    write_scores(asked["model"], told, entry=entry, overwrite=overwrite, **arrays)
+
+
+def _apply(
+    features: str | None,
+    stored: str,
+    asked: dict[str, Any],
+    output: str,
+    stack: ExitStack,
+    *,
+    table_format: str,
+    overwrite: bool,
+) -> None:
+    """Score new cases by what was fitted before."""
+    from nncli.formats.opinion_cases import open_opinion_cases
+    from nncli.formats.opinion_models import read_scores
+    from nncli.formats.tables import write_table
+    from nncli.formats.triage_tables import table_of_cases
+    from nncli.triage.foresight import Model
+
+    wrong = [f"--{one}" for one in ("ratings", "scores", "curve", "model") if asked[one]]
+    if wrong:
+        raise UsageError(
+            f"`--apply` fits and judges nothing, so `{wrong[0]}` has no place beside it",
+            hint="`nncli triage evaluate` holds the scores against an outcome",
+        )
+    read = read_scores(stored)
+    cases = open_opinion_cases(features, asked["predictions"], None, stack)
+    x, told = _features(cases, asked["layers"], read)
+    read.demand_width(told["width"], source=cases.name)
+    model = Model.of_arrays(read.about, read.scaling, read.scores)
+    columns = model.scores(x)
+    entry = options.entry("table", inputs=[*cases.inputs, read], scores=list(columns))
+    data = table_of_cases(cases.ids, columns)
+    write_table(output, data, entry, format=table_format, overwrite=overwrite)
