@@ -8,7 +8,7 @@ off by at most 2^-53 of itself, which the error bound of the backward pass cover
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from math import isinf, lcm
+from math import gcd, isinf, lcm
 from typing import NamedTuple
 
 import torch
@@ -177,12 +177,18 @@ def rounded(name: str, condition: ExactCondition, box: ExactBox) -> Row:
 
 def _scale(condition: ExactCondition) -> Fraction:
     """What to multiply a condition by, so that its factors are exact in float64 if possible."""
-    if all(is_exact(factor) for _, factor in (*condition.outputs, *condition.inputs)):
+    both = (*condition.outputs, *condition.inputs)
+    if all(is_exact(factor) for _, factor in both):
         return Fraction(1)
-    for terms in ((*condition.outputs, *condition.inputs), condition.outputs):
+    for terms in (both, condition.outputs):
         whole = lcm(*(factor.denominator for _, factor in terms))
-        scale = Fraction(whole, 1 << (whole.bit_length() - 1))
-        if terms and all(is_exact(scale * factor) for _, factor in terms):
+        common = gcd(*(int(whole * factor) for _, factor in terms))
+        if not common:
+            continue
+        smallest = Fraction(whole, common)  # to whole numbers without a common divisor
+        size = smallest.numerator.bit_length() - smallest.denominator.bit_length()
+        scale = smallest / Fraction(2) ** size  # to about the size they had
+        if all(is_exact(scale * factor) for _, factor in terms):
             return scale
     return Fraction(1)
 
