@@ -32,6 +32,7 @@ COMMANDS = {
     "probe": Subcommand("probe", "Say what can be read off each layer, with controls."),
     "show": Subcommand("show", "Say what is in an artifact or foreign file."),
     "train": Subcommand("train", "Train small reference networks to study."),
+    "verify": Subcommand("verify", "Prove what networks cannot do, or show the input that does."),
     "triage": Subcommand("triage", "Say which cases go to the model and which to people."),
 }
 PLUGINS = "nncli.commands"

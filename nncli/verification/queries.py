@@ -5,7 +5,7 @@ A violation cannot happen where one of its margins is positive throughout; it ha
 where none is. Violations of one region are asked together, so that what they share is done once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -138,11 +138,19 @@ def queries(question: Property) -> list[Query]:
     return [
         Query(
             question.violations[places[0]].region,
-            tuple(question.violations[place] for place in places),
+            tuple(_conditioned(question.violations[place]) for place in places),
             tuple(places),
         )
         for places in groups.values()
     ]
+
+
+def _conditioned(one: Violation) -> Violation:
+    """A violation with at least one condition: `0 >= 0` where every output violates."""
+    if len(one.constants):
+        return one
+    zeros = one.outputs.new_zeros(1, one.outputs.shape[1])
+    return replace(one, outputs=zeros, inputs=None, constants=one.constants.new_zeros(1))
 
 
 def _key(region: Region) -> tuple[object, ...]:

@@ -1,0 +1,37 @@
+"""The table of `nncli verify`: one row a network and property."""
+
+from collections.abc import Iterable
+
+import pyarrow as pa
+
+TEXT, WHOLE, NUMBER = pa.string(), pa.int64(), pa.float64()
+QUESTION = {
+    "model_id": TEXT,
+    "instance": TEXT,
+    "label": WHOLE,
+    "norm": TEXT,
+    "epsilon": NUMBER,
+}
+ANSWER = {
+    "verdict": TEXT,
+    "bound": NUMBER,
+    "attacked": NUMBER,
+    "stage": TEXT,
+    "seconds": NUMBER,
+}
+LAST = {"numerics": TEXT, "seed": WHOLE, "words": TEXT}
+
+
+def verdict_schema(stages: Iterable[str], *, local: bool) -> pa.Schema:
+    """The columns.
+
+    Args:
+        stages: Stages that can run: each has a column of seconds.
+        local: Whether the properties are about neighbourhoods of examples.
+
+    Returns:
+        The schema.
+    """
+    asked = QUESTION if local else {name: QUESTION[name] for name in ("model_id", "instance")}
+    spent = {f"seconds_{name.replace('-', '_')}": NUMBER for name in stages}
+    return pa.schema(list({**asked, **ANSWER, **spent, **LAST}.items()))

@@ -1,0 +1,74 @@
+"""A network under verification: as it is proved about, and as it runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nncli.errors import ArtifactError
+from nncli.forward import Batch, first_tensor, run
+from nncli.verification.exact import Asked
+from nncli.verification.lowering import lower
+from nncli.verification.network import Network
+from nncli.verification.replaying import violates
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network.
+
+    Attributes:
+        name: The checkpoint as given.
+        original: The module as it was loaded; counterexamples are replayed on it.
+        network: The same as linear maps and activations, in float64.
+        digest: Digest of the checkpoint.
+    """
+
+    name: str
+    original: nn.Module
+    network: Network
+    digest: str
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """What the original gives, in its own arithmetic.
+
+        Args:
+            x: (B, n) inputs.
+
+        Returns:
+            (B, m) outputs.
+        """
+        with torch.inference_mode():
+            shaped = x.float().reshape(-1, *self.network.shape)
+            found = first_tensor(run(self.original, Batch(0, shaped, None)))
+        if found is None:
+            raise ArtifactError(f"`{self.name}` puts out no tensor")
+        return found.reshape(len(x), -1)
+
+    def confirming(self, question: Asked) -> Callable[[Tensor], bool]:
+        """The exact test of whether an input (n,) violates a property on the original network."""
+        return lambda x: violates(question, x, self.outputs(x[None])[0])
+
+
+def subject(
+    name: str, digest: str, module: nn.Module, shape: tuple[int, ...], *, drop_softmax: bool
+) -> Subject:
+    """Prepare a network for verification.
+
+    Args:
+        name: The checkpoint as given.
+        digest: Its digest.
+        module: The network.
+        shape: Shape of one example.
+        drop_softmax: See `nncli.verification.lowering.lower`.
+
+    Returns:
+        The network in both forms.
+
+    Raises:
+        ArtifactError: It has an operator that cannot be verified, or its two forms disagree.
+        MismatchError: It cannot take such examples.
+    """
+    network = lower(module, torch.zeros(shape), source=name, drop_softmax=drop_softmax)
+    return Subject(name, module, network, digest)
