@@ -65,6 +65,18 @@ NUMBERS = ("value", "se", "low", "high")
     help="Labels of several raters: a row for each, with example_id and label.",
 )
 @click.option(
+    "--cluster",
+    metavar="COLUMN",
+    help="Examples come in groups (patients, documents): the column that says which.",
+)
+@click.option(
+    "--ties",
+    type=options.Choice(["first", "average"]),
+    default="first",
+    show_default=True,
+    help="Votes of equals (zero-one) go to the first class, or to each with equal chances.",
+)
+@click.option(
     "--series",
     type=options.artifact,
     multiple=True,
@@ -98,6 +110,7 @@ def command(
     by: tuple[str, ...],
     nested: str | None,
     raters: str | None,
+    cluster: str | None,
     series: tuple[str, ...],
     per_example: str | None,
     renormalise: bool,
@@ -138,13 +151,15 @@ def command(
     trained = [read_training_errors(one) for one in series]
     rated = read_raters(raters) if raters else None
     apart = "file" in by
-    with open_prediction_set(predictions, renormalise=renormalise, apart=apart) as found:
+    how: dict[str, Any] = {"renormalise": renormalise, "apart": apart, "cluster": cluster}
+    with open_prediction_set(predictions, **how) as found:
         facts = [with_shape(one.facts) for one in found.respondents]
         levels = [one.strip() for one in nested.split(",")] if nested else None
         arrangement = arrange(facts, by, levels)
         inputs = [*found.files, *([rated] if rated else []), *trained]
         results, units, clipped = _results(found, arrangement, rated, asked)
-        told = {name: asked[name] for name in ("on", "unit", "class_mean")}
+        told = {name: asked[name] for name in ("on", "unit", "class_mean", "ties")}
+        told["cluster"] = cluster
         entry = options.entry(
             "table",
             inputs=inputs,
@@ -162,7 +177,12 @@ def command(
             training=_training(trained, results, facts),
             interpolated=asked["interpolated"],
         )
-        schema = _schema(facts, arrangement.columns, noted=any(row["note"] for row in rows))
+        schema = _schema(
+            facts,
+            arrangement.columns,
+            noted=any(row["note"] for row in rows),
+            clustered=cluster is not None,
+        )
         if per_example is not None:
             each = options.entry("table", inputs=inputs, columns=list(arrangement.columns))
             _write_examples(per_example, results, units, schema, each, overwrite=overwrite)
@@ -219,6 +239,7 @@ def _result(
 ) -> "tuple[Result, int]":
     """One cell decomposed, and how many classes there are."""
     from nncli.bias_variance.answers import reading
+    from nncli.bias_variance.clusters import codes_of
     from nncli.bias_variance.curves import Point
     from nncli.bias_variance.decomposition import Task, decompose
     from nncli.bias_variance.report import Result
@@ -246,6 +267,8 @@ def _result(
         block=joined.block,
         itemsize=found.itemsize,
         raters=raters,
+        clusters=None if joined.cluster is None else codes_of(joined.cluster),
+        ties=asked["ties"],
     )
     at = cell.key.get(arrangement.axis) if arrangement.axis else None
     models = tuple(str(sorted(_identity(one.facts))) for one in own)
@@ -298,7 +321,11 @@ def _training(
 
 
 def _schema(
-    facts: "Sequence[dict[str, Any]]", columns: "Sequence[str]", *, noted: bool
+    facts: "Sequence[dict[str, Any]]",
+    columns: "Sequence[str]",
+    *,
+    noted: bool,
+    clustered: bool,
 ) -> "pa.Schema":
     """The columns of the result; `note` only where something is to be said."""
     import pyarrow as pa
@@ -319,6 +346,7 @@ def _schema(
             *((name, pa.float64()) for name in NUMBERS),
             ("models", pa.int64()),
             ("n", pa.int64()),
+            *([("clusters", pa.int64())] if clustered else []),
             *([("note", pa.string())] if noted else []),
         ]
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.errors import ArtifactError
+from nncli.errors import ArtifactError, closest
 from nncli.formats.activations import decode_text
 from nncli.formats.prediction_columns import SCALARS, score_of
 from nncli.formats.safetensors_header import read_header
@@ -32,6 +32,7 @@ class DenseFile:
         split: The split that the file names.
         part: Gives the answers of a member to the examples from one place up to another,
             unchecked.
+        cluster: (N,) the groups that examples come in, `None` if they were not asked for.
     """
 
     file: TensorFile
@@ -41,13 +42,15 @@ class DenseFile:
     label: Array | None
     split: str | None
     part: Callable[[int, int, int], Array]
+    cluster: Array | None = None
 
 
-def open_dense(source: Source) -> DenseFile:
+def open_dense(source: Source, cluster: str | None = None) -> DenseFile:
     """Open the dense form.
 
     Args:
         source: A safetensors or .npz file; it is closed with the result.
+        cluster: The tensor that says in what groups examples come.
 
     Returns:
         The file.
@@ -68,7 +71,8 @@ def open_dense(source: Source) -> DenseFile:
         ids = decode_text(file.read("example_id")) if "example_id" in file.specs else None
         ids = np.arange(shape[1]) if ids is None else ids
         label = file.read("label") if "label" in file.specs else None
-        for name, found in (("example_id", ids), ("label", label)):
+        groups = None if cluster is None else _clusters(file, cluster)
+        for name, found in (("example_id", ids), ("label", label), (str(cluster), groups)):
             if found is not None and len(found) != shape[1]:
                 raise ArtifactError(
                     f"`{file.name}` answers {shape[1]} examples, `{name}` has {len(found)}"
@@ -76,10 +80,21 @@ def open_dense(source: Source) -> DenseFile:
         _refuse_twice(ids, file.name)
         members = _members(file, shape[0])
         part = _pieces(pieces, score, shape) or _slices(file, score)
-        return DenseFile(file, score, members, ids, label, _split(file), part)
+        return DenseFile(file, score, members, ids, label, _split(file), part, groups)
     except BaseException:
         file.close()
         raise
+
+
+def _clusters(file: TensorFile, name: str) -> Array:
+    if name not in file.specs:
+        raise ArtifactError(f"`{file.name}` has no tensor `{name}`; {closest(name, file.specs)}")
+    found = decode_text(file.read(name))
+    if found.ndim != 1:
+        raise ArtifactError(
+            f"`{name}` in `{file.name}` is {list(found.shape)}, expected [examples]"
+        )
+    return found
 
 
 def _pieces(

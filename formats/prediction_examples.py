@@ -138,3 +138,50 @@ class LabelStore:
         if self._empty is not None:
             raise ArtifactError(f"row {self._empty} of `{self._source}` has no `label`")
         return self._label[:count]
+
+
+class ClusterStore:
+    """The group of each example (a patient, a document), the same in all its rows."""
+
+    def __init__(self, name: str, source: str) -> None:
+        self.name = name
+        self._source = source
+        self._numbers: dict[Any, int] = {}
+        self._codes = np.full(0, -1)
+
+    def take(self, column: pa.Array, place: Codes, start: int, id_of: Callable[[int], Any]) -> None:
+        """Take the groups of some rows; see `LabelStore.take`.
+
+        Raises:
+            ArtifactError: A row has none, or an example two.
+        """
+        if column.null_count:
+            row = start + column.is_null().to_pylist().index(True)
+            raise ArtifactError(f"row {row} of `{self._source}` has no `{self.name}`")
+        if not pa.types.is_dictionary(column.type):
+            column = pc.dictionary_encode(column)
+        named = [
+            self._numbers.setdefault(one, len(self._numbers))
+            for one in column.dictionary.to_pylist()
+        ]
+        given = np.array(named, np.int64)[column.indices.to_numpy(zero_copy_only=False)]
+        wanted = int(place.max()) + 1
+        if wanted > len(self._codes):
+            self._codes = np.append(self._codes, np.full(wanted - len(self._codes), -1))
+        fresh = np.flatnonzero(self._codes[place] < 0)[::-1]  # so that the first of equals stays
+        self._codes[place[fresh]] = given[fresh]
+        same = given == self._codes[place]
+        if not same.all():
+            row = int(np.argmin(same))
+            names = list(self._numbers)
+            raise ArtifactError(
+                f"example `{id_of(int(place[row]))}` in `{self._source}` has two values of "
+                f"`{self.name}`: {names[self._codes[place[row]]]} and, in row {start + row}, "
+                f"{names[given[row]]}",
+                hint="`--cluster` names a column of the examples, not of the models",
+            )
+
+    def finish(self, count: int) -> Array:
+        """(N,) the groups of all examples, by name."""
+        found: Array = np.array(list(self._numbers))[self._codes[:count]]
+        return found

@@ -31,12 +31,14 @@ class Joined:
         split: What they are of, where the files say it.
         block: Gives (K, B, C), or (K, B), the answers of all to the examples from one place up to
             another; in memory that the next call uses again.
+        cluster: (N,) the groups they come in, where these were asked for.
     """
 
     ids: Array
     label: Array | None
     split: str | None
     block: Callable[[int, int], Array]
+    cluster: Array | None = None
 
     def is_regression(self, score: str) -> bool:
         """Whether numbers are answered, not classes."""
@@ -90,7 +92,8 @@ def join(respondents: Sequence[Respondent], *, what: str = "") -> Joined:
             scratch[0][row, : stop - start] = part
         return scratch[0][:, : stop - start]
 
-    return Joined(common, label, respondents[0].facts.get("split"), block)
+    split = respondents[0].facts.get("split")
+    return Joined(common, label, split, block, _clusters(distinct, places, common))
 
 
 class _Column:
@@ -136,11 +139,11 @@ class _Column:
 
     def labels(self, places: Codes | None) -> Array | None:
         """The labels of the common examples."""
-        labels = [sheet.examples.label for _, sheet in self._sheets]
-        if any(one is None for one in labels):
-            return None
-        found: Array = np.concatenate([one for one in labels if one is not None])
-        return found if places is None else found[places]
+        return _taken([sheet.examples.label for _, sheet in self._sheets], places)
+
+    def clusters(self, places: Codes | None) -> Array | None:
+        """The groups of the common examples."""
+        return _taken([sheet.examples.cluster for _, sheet in self._sheets], places)
 
     def read(self, places: Codes | None, start: int, stop: int) -> Array:
         """The answers to the common examples from one place up to another."""
@@ -162,6 +165,14 @@ class _Column:
             found[here] = part[local - first]
         assert found is not None
         return found
+
+
+def _taken(parts: Sequence[Array | None], places: Codes | None) -> Array | None:
+    """What each example has, of the common ones; `None` where some have nothing."""
+    if any(one is None for one in parts):
+        return None
+    found: Array = np.concatenate([one for one in parts if one is not None])
+    return found if places is None else found[places]
 
 
 def _concatenated(examples: Sequence[Examples]) -> Array:
@@ -231,6 +242,24 @@ def _label(
                 hint="are the files of the same data? give other data a `split` of its own",
             )
     return label
+
+
+def _clusters(
+    columns: Sequence[_Column], places: dict[tuple[int, ...], Codes | None], common: Array
+) -> Array | None:
+    """The groups that examples come in, on which all files agree."""
+    found = [(one.file, one.clusters(places[one.key])) for one in columns]
+    source, first = found[0]
+    for file, other in found[1:]:
+        if first is None or other is None or np.array_equal(first, other):
+            continue
+        row = int(np.argmin(first == other)) if first.dtype.kind == other.dtype.kind else 0
+        raise ArtifactError(
+            f"example `{common[row]}` is in group {first[row]} in `{source}`, in {other[row]} in "
+            f"`{file}`",
+            hint="`--cluster` names a column that says the same in all files",
+        )
+    return first
 
 
 def number_of_classes(joined: Joined) -> int:

@@ -82,7 +82,11 @@ class PredictionSet:
 
 
 def open_prediction_set(
-    names: Sequence[str], *, renormalise: bool = False, apart: bool = False
+    names: Sequence[str],
+    *,
+    renormalise: bool = False,
+    apart: bool = False,
+    cluster: str | None = None,
 ) -> PredictionSet:
     """Open files of predictions as one.
 
@@ -90,6 +94,7 @@ def open_prediction_set(
         names: The files as given.
         renormalise: Divide probabilities by their sum in place of refusing them for it.
         apart: Take models of different files for different ones, whatever they are called.
+        cluster: The column that says in what groups examples come.
 
     Returns:
         The set.
@@ -101,7 +106,7 @@ def open_prediction_set(
     with ExitStack() as stack:
         files = []
         for name in names:
-            one = open_predictions(name, renormalise=renormalise, common=False)
+            one = open_predictions(name, renormalise=renormalise, common=False, cluster=cluster)
             stack.callback(one.close)
             files.append(one)
         found = PredictionSet(files, apart=apart)

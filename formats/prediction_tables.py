@@ -17,7 +17,7 @@ from nncli.formats.entry import KEY, Entry
 from nncli.formats.prediction_batches import Codes, encoded, matrix
 from nncli.formats.prediction_checks import demand_sound
 from nncli.formats.prediction_columns import SCORES, score_of
-from nncli.formats.prediction_examples import ExampleIndex, LabelStore
+from nncli.formats.prediction_examples import ClusterStore, ExampleIndex, LabelStore
 from nncli.formats.prediction_spool import Spool
 from nncli.formats.sources import Source
 from nncli.formats.tables import demand_column, read_table
@@ -44,6 +44,7 @@ class LongRows:
         splits: The names of the splits; `None` where no column says one.
         label: (N,) or (N, C), or `None`.
         rows: For each member the examples it answers (increasing places) and its answers.
+        cluster: (N,) the groups that examples come in, `None` if they were not asked for.
     """
 
     score: str
@@ -54,14 +55,16 @@ class LongRows:
     splits: tuple[str | None, ...]
     label: Array | None
     rows: tuple[tuple[Codes, Array], ...]
+    cluster: Array | None = None
 
 
-def read_long(source: Source, *, renormalise: bool = False) -> LongRows:
+def read_long(source: Source, *, renormalise: bool = False, cluster: str | None = None) -> LongRows:
     """Read the long form.
 
     Args:
         source: A table; it is closed at the end.
         renormalise: Divide probabilities by their sum, see `demand_sound`.
+        cluster: The column that says in what groups examples come.
 
     Returns:
         The rows by member.
@@ -79,7 +82,7 @@ def read_long(source: Source, *, renormalise: bool = False) -> LongRows:
         entry = Entry.from_json(text.decode("utf-8", "replace"), source=name) if text else None
         try:
             with Spool() as spool:
-                reading = _Reading(schema, name, spool, renormalise=renormalise)
+                reading = _Reading(schema, name, spool, renormalise, cluster)
                 for batch in batches:
                     reading.take(batch)
                 return reading.finish(entry)
@@ -124,10 +127,12 @@ def _of_groups(file: Any, columns: list[str]) -> Iterator[pa.RecordBatch]:
 class _Reading:
     """What is known after some of the rows."""
 
-    def __init__(self, schema: pa.Schema, source: str, spool: Spool, *, renormalise: bool) -> None:
+    def __init__(
+        self, schema: pa.Schema, source: str, spool: Spool, renormalise: bool, cluster: str | None
+    ) -> None:
         names = schema.names
         self._source, self._renormalise = source, renormalise
-        for name in ("example_id", "model_id"):
+        for name in ("example_id", "model_id", *([cluster] if cluster else [])):
             demand_column(schema.empty_table(), name, source=source)
         self.score = score_of(names, source)
         self._key = [one for one in (*MEMBER_KEY, *MODEL_ONLY) if one in names]
@@ -138,6 +143,7 @@ class _Reading:
         self._split: list[int] = []
         self._chunks: list[list[tuple[Codes, Array]]] = []
         self._labels = LabelStore(source) if "label" in names else None
+        self._clusters = ClusterStore(cluster, source) if cluster else None
         self._spool = spool
         self._width: int | None = None
         self._start = 0
@@ -163,6 +169,9 @@ class _Reading:
         self._keep(sound, place, which, members)
         if self._labels is not None:
             self._labels.take(batch.column("label"), place, self._start, self.id_of)
+        if self._clusters is not None:
+            column = batch.column(self._clusters.name)
+            self._clusters.take(column, place, self._start, self.id_of)
         self._note_facts(batch, which, first, members)
         self._start += batch.num_rows
 
@@ -269,9 +278,10 @@ class _Reading:
         ids = np.array(ids.tolist())
         rows = tuple(self._joined(member) for member in range(len(members)))
         label = None if self._labels is None else self._labels.finish(len(ids))
+        cluster = None if self._clusters is None else self._clusters.finish(len(ids))
         split = np.array(self._split, np.int64)
         told = self.score, entry, members, ids, split
-        return LongRows(*told, tuple(self._examples), label, rows)
+        return LongRows(*told, tuple(self._examples), label, rows, cluster)
 
     def _refuse_twice(self, place: Codes, member: int) -> None:
         if (place[1:] > place[:-1]).all():

@@ -31,11 +31,13 @@ class Examples:
         ids: (n,) identifiers.
         label: (n,) or (n, C), or `None`.
         split: The name of the split, if the file says one.
+        cluster: (n,) the groups they come in, where these were asked for.
     """
 
     ids: Array
     label: Array | None
     split: str | None
+    cluster: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,11 @@ class Predictions:
 
 
 def open_predictions(
-    source: str | Source, *, renormalise: bool = False, common: bool = True
+    source: str | Source,
+    *,
+    renormalise: bool = False,
+    common: bool = True,
+    cluster: str | None = None,
 ) -> Predictions:
     """Read predictions.
 
@@ -108,6 +114,7 @@ def open_predictions(
         renormalise: Divide probabilities by their sum in place of refusing them for it.
         common: Keep the examples that every member answers; otherwise only the sheets of the
             result are to be used.
+        cluster: The column that says in what groups examples come.
 
     Returns:
         The predictions. Those of a long file are in memory (or in a temporary file where they are
@@ -125,7 +132,7 @@ def open_predictions(
     """
     opened = open_source(source) if isinstance(source, str) else source
     if opened.format in ("safetensors", "npz"):
-        dense = open_dense(opened)
+        dense = open_dense(opened, cluster)
         try:
             return _of_dense(dense, renormalise)
         except BaseException:
@@ -133,7 +140,7 @@ def open_predictions(
             raise
     with opened:
         digest = opened.digest if opened.folder is None else ""
-        rows = read_long(opened, renormalise=renormalise)
+        rows = read_long(opened, renormalise=renormalise, cluster=cluster)
         return _of_long(rows, opened.name, digest, common)
 
 
@@ -186,7 +193,8 @@ def _long_sheets(rows: LongRows) -> list[Sheet]:
             examples = next((one for at, one in known if np.array_equal(at, own)), None)
             if examples is None:
                 label = None if rows.label is None else rows.label[own]
-                examples = Examples(rows.ids[own], label, rows.splits[code])
+                cluster = None if rows.cluster is None else rows.cluster[own]
+                examples = Examples(rows.ids[own], label, rows.splits[code], cluster)
                 known.append((own, examples))
             sheets.append(Sheet(member, examples, _slicing(found)))
     return sheets
@@ -210,7 +218,7 @@ def _of_dense(dense: DenseFile, renormalise: bool) -> Predictions:
             renormalise=renormalise,
         )
 
-    examples = Examples(dense.ids, dense.label, dense.split)
+    examples = Examples(dense.ids, dense.label, dense.split, dense.cluster)
     told = file.name, file.digest, file.entry, dense.score, dense.members, dense.ids, dense.label
     count = len(dense.ids)
     sheets = tuple(

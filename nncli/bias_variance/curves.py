@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from nncli.bias_variance.clusters import mean_variance
 from nncli.bias_variance.decomposition import Decomposition
 from nncli.bias_variance.intervals import LEVEL, Estimate, Spread, combine_spreads, student
 from nncli.bias_variance.statistics import Name
@@ -187,8 +188,9 @@ def _over_examples(terms: Sequence[tuple[float, Point, Name]]) -> tuple[float, f
     values = sum(
         weight * point.found.at_examples(name)[point.order] for weight, point, name in terms
     )
-    n = np.size(values)
-    return float(np.var(values, ddof=1)) / n, n - 1.0
+    point = terms[0][1]
+    clusters = point.found.totals[0].clusters
+    return mean_variance(np.asarray(values), None if clusters is None else clusters[point.order])
 
 
 @dataclass(frozen=True)

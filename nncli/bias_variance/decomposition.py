@@ -23,7 +23,8 @@ from nncli.bias_variance.kl import cross_entropies, cross_entropy
 from nncli.bias_variance.squared import squared, squared_losses
 from nncli.bias_variance.statistics import Name, Statistic
 from nncli.bias_variance.totals import Totals
-from nncli.bias_variance.zero_one import domingos, excess, kohavi_wolpert, one_hot
+from nncli.bias_variance.votes import TIES, one_hot
+from nncli.bias_variance.zero_one import domingos, excess, kohavi_wolpert
 
 Array = NDArray[Any]
 F64 = NDArray[np.float64]
@@ -45,6 +46,8 @@ class Task:
             examples from one place up to another.
         itemsize: Bytes of a stored number.
         raters: (n,) how many raters are behind a soft label; `None` where it is known exactly.
+        clusters: (n,) the group of each example, from 0; `None` if each is its own.
+        ties: What a vote of equals goes to, one of `TIES`.
     """
 
     ensemble: Ensemble
@@ -54,6 +57,8 @@ class Task:
     block: Callable[[int, int], Array]
     itemsize: int = 4
     raters: Array | None = None
+    clusters: NDArray[np.int64] | None = None
+    ties: str = TIES[0]
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ def decompose(task: Task) -> Decomposition:
         The decompositions under every loss.
     """
     ensemble, width = task.ensemble, max(task.reading.classes, 1)
-    totals = tuple(Totals(task.n, one.units) for one in ensemble.trees)
+    totals = tuple(Totals(task.n, one.units, task.clusters) for one in ensemble.trees)
     hard = ZERO_ONE in task.reading.losses
     main = np.empty(task.n, np.int64) if hard else None
     share = np.empty(task.n) if hard else None
@@ -156,7 +161,9 @@ class _Block:
             self._soft(answers, classes)
         if classes is not None and ZERO_ONE in how.losses:
             costs, noise = excess(self._target, how.classes)
-            found, self.main, self.share, self.tied = domingos(classes, costs, tree, noise)
+            found, self.main, self.share, self.tied = domingos(
+                classes, costs, tree, noise, ties=task.ties
+            )
             self.statistics |= found
         if classes is not None and KOHAVI_WOLPERT in how.losses:
             self.statistics |= kohavi_wolpert(

@@ -15,6 +15,7 @@ from nncli.bias_variance.intervals import Estimate
 
 Row = dict[str, Any]
 FEW = "two models: no model can be left out, so the error is unknown"
+ALONE = "one example, or one group of them: the error is unknown"
 FEWEST_PLACES = 3  # of a curve that has a peak
 
 
@@ -148,7 +149,7 @@ def _row(key: Mapping[str, Any], loss: str, metric: str, estimate: Estimate, by:
 
 
 def _of_cell(one: Result, units: Units) -> Iterable[Row]:
-    counts = {"models": one.found.models, "n": one.found.n}
+    counts = _counts(one)
     order = {name: place for place, name in enumerate(LOSSES)}
     for (loss, metric), estimate in sorted(
         one.found.estimates.items(), key=lambda item: order[item[0][0]]
@@ -157,8 +158,15 @@ def _of_cell(one: Result, units: Units) -> Iterable[Row]:
         few = min(tree.units for tree in one.cell.ensemble.trees) < 3
         note = None
         if estimate.se is None:
-            note = FEW if few else "one example: the error is unknown"
+            note = FEW if few else ALONE
         yield {**row, **counts, "note": note}
+
+
+def _counts(one: Result) -> dict[str, int | None]:
+    """How many models, examples, and groups of examples."""
+    clusters = one.found.totals[0].clusters
+    groups = None if clusters is None else int(clusters.max()) + 1
+    return {"models": one.found.models, "n": one.found.n, "clusters": groups}
 
 
 def _clean(one: Result, results: Sequence[Result]) -> Result | None:
@@ -176,7 +184,7 @@ def _clean(one: Result, results: Sequence[Result]) -> Result | None:
 
 
 def _shares(one: Result, clean: Result) -> Iterable[Row]:
-    counts = {"models": one.found.models, "n": one.found.n}
+    counts = _counts(one)
     for loss in dict.fromkeys(loss for loss, _ in one.found.estimates):
         share: Share = bias_share(one.point, clean.point, loss)
         row = _row(one.cell.key, loss, "bias_share", share.estimate, 1.0)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from nncli.bias_variance.clusters import Codes, sum_over
 from nncli.bias_variance.statistics import Name, Statistic
 
 F64 = NDArray[np.float64]
@@ -20,10 +21,15 @@ class Totals:
         mean_squares: For each quantity the sum over examples of the squared mean pseudo-value.
         unit_sums: For each quantity (U,) the sum over examples of the pseudo-values of each unit.
         squares: For each quantity the sum of all squared pseudo-values.
+        clusters: (n,) the group of each example, from 0; `None` if each is its own.
+        cluster_sums: For each quantity (U, G) sums over each group of the pseudo-values of each
+            unit; empty without groups.
     """
 
-    def __init__(self, n: int, units: int) -> None:
-        self.n, self.units = n, units
+    def __init__(self, n: int, units: int, clusters: Codes | None = None) -> None:
+        self.n, self.units, self.clusters = n, units, clusters
+        self.cluster_sums: dict[Name, F64] = {}
+        self._count = 0 if clusters is None else int(clusters.max()) + 1
         self.values: dict[Name, F64] = {}
         self.mean_squares: dict[Name, float] = {}
         self.unit_sums: dict[Name, F64] = {}
@@ -47,3 +53,8 @@ class Totals:
             sums += one.pseudo.sum(axis=1)
             flat = np.ascontiguousarray(one.pseudo).reshape(-1)
             self.squares[name] = self.squares.get(name, 0.0) + float(flat @ flat)
+            if self.clusters is not None:
+                own, there = sum_over(one.pseudo, self.clusters[start:stop])
+                if name not in self.cluster_sums:
+                    self.cluster_sums[name] = np.zeros((self.units, self._count))
+                self.cluster_sums[name][:, there] += own

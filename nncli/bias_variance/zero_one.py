@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.bias_variance.ensembles import Tree, collapse
+from nncli.bias_variance.ensembles import Tree
 from nncli.bias_variance.squared import between, parts, squared
 from nncli.bias_variance.statistics import Name, Statistic, mean_over_units
+from nncli.bias_variance.votes import TIES, Classes, one_hot, vote_of, votes
 
 Array = NDArray[Any]
 F64 = NDArray[np.float64]
-Classes = NDArray[np.int64]
 ZERO_ONE, KOHAVI_WOLPERT = "zero-one", "kohavi-wolpert"
-VOTE_DIGITS = 9  # votes of unequal branches are no integers: equal is what is equal to this
 
 
 def excess(target: Array, classes: int) -> tuple[F64, F64 | None]:
@@ -42,30 +41,8 @@ def excess(target: Array, classes: int) -> tuple[F64, F64 | None]:
     return np.asarray(best - target), np.asarray(1.0 - best)
 
 
-def one_hot(answers: Classes, classes: int) -> F64:
-    """(n, B) classes as (C, n, B) indicators."""
-    found: F64 = (answers == np.arange(classes)[:, None, None]).astype(np.float64)
-    return found
-
-
-def votes(answers: Classes, classes: int) -> F64:
-    """How many of the models answer each class.
-
-    Args:
-        answers: (n, B) classes.
-        classes: How many there are.
-
-    Returns:
-        (C, B).
-    """
-    size = answers.shape[1]
-    cells = answers * size + np.arange(size)
-    found = np.bincount(cells.ravel(), minlength=classes * size)
-    return found.reshape(classes, size).astype(np.float64)
-
-
 def domingos(
-    answers: Classes, costs: F64, tree: Tree, noise: F64 | None = None
+    answers: Classes, costs: F64, tree: Tree, noise: F64 | None = None, *, ties: str = TIES[0]
 ) -> tuple[dict[Name, Statistic], Classes, F64, int]:
     """Domingos' decomposition: the vote of the models, and what straying from it does.
 
@@ -79,12 +56,14 @@ def domingos(
         costs: (C, B) excess error of each answer, see `excess`.
         tree: How the models hang together; units vote with equal weight.
         noise: (B,) the error of the best answer.
+        ties: What a vote of equals goes to: `first`, the first class of them, or `average`, each
+            of them with the same chance; then classes may be numbered in any way.
 
     Returns:
         The quantities; (B,) the vote (of equals the first class); (B,) the share that it got; and
         how many votes went to equals.
     """
-    vote = _flat_vote(answers, costs) if tree.flat else _nested_vote(answers, costs, tree)
+    vote = vote_of(answers, costs, tree, ties)
     n = tree.units
     still = noise if noise is not None else 0.0
     bias = Statistic(vote.bias, n * vote.bias - (n - 1) * vote.bias_without)
@@ -110,89 +89,6 @@ def domingos(
             for name, one in found.items()
         }
     return found, vote.main, vote.share, vote.tied
-
-
-class _Vote:
-    """The vote of all units and those without each of them.
-
-    Attributes:
-        main: (B,) the class with most votes.
-        costs: (U, B) mean excess error of the models of each unit.
-        bias, bias_without: (B,) and (U, B) excess error of the vote.
-        up, up_without: The mean of what models cost more than the vote, where they do.
-        share, share_without: The share of the votes that the vote got.
-        tied: At how many examples several classes got most votes.
-    """
-
-    main: Classes
-    costs: F64
-    bias: F64
-    bias_without: F64
-    up: F64
-    up_without: F64
-    share: F64
-    share_without: F64
-    tied: int
-
-
-def _flat_vote(answers: Classes, costs: F64) -> _Vote:
-    """Every model is a unit: without it the vote is the same, or that of the runners-up."""
-    n, size = answers.shape
-    places = np.arange(size)
-    counts = votes(answers, len(costs))
-    vote = _Vote()
-    vote.main = main = counts.argmax(axis=0)
-    vote.tied = _tied(counts)
-    vote.share = counts[main, places] / n
-    vote.costs = costs[answers, places]
-    vote.bias = costs[main, places]
-    counts[main, places] -= 1
-    other = counts.argmax(axis=0)
-    other_votes = counts[other, places]
-    main_votes = counts[main, places]
-    of_main = answers == main
-    up = np.maximum(vote.costs - vote.bias, 0.0)
-    total = up.sum(axis=0)
-    vote.up = total / n
-    changed = np.flatnonzero(other != main)
-    vote.up_without = (total - up) / (n - 1)
-    vote.bias_without = np.where(of_main, costs[other, places], vote.bias)
-    vote.share_without = np.where(of_main, other_votes, main_votes + 1) / (n - 1)
-    if len(changed):
-        again = np.maximum(vote.costs[:, changed] - costs[other, places][changed], 0.0)
-        without = (again.sum(axis=0) - again) / (n - 1)
-        old = vote.up_without[:, changed]
-        vote.up_without[:, changed] = np.where(of_main[:, changed], without, old)
-    return vote
-
-
-def _tied(counts: F64) -> int:
-    """At how many examples several classes got most votes."""
-    return int(((counts == counts.max(axis=0)).sum(axis=0) > 1).sum())
-
-
-def _nested_vote(answers: Classes, costs: F64, tree: Tree) -> _Vote:
-    """Units of several models, each of which has one vote to divide."""
-    shares = one_hot(answers, len(costs))
-    for branch in tree.branches:
-        shares = collapse(shares, branch)
-    n, places = tree.units, np.arange(answers.shape[1])
-    total = shares.sum(axis=1)
-    without = total[:, None] - shares
-    vote = _Vote()
-    vote.main = total.round(VOTE_DIGITS).argmax(axis=0)
-    vote.tied = _tied(total.round(VOTE_DIGITS))
-    main_without = without.round(VOTE_DIGITS).argmax(axis=0)
-    vote.costs = np.einsum("cub,cb->ub", shares, costs)
-    vote.bias = costs[vote.main, places]
-    vote.bias_without = costs[main_without, places]
-    vote.share = total[vote.main, places] / n
-    units = np.arange(n)[:, None]
-    vote.share_without = without[main_without, units, places] / (n - 1)
-    vote.up = (np.maximum(costs - vote.bias, 0.0) * total).sum(axis=0) / n
-    over = np.maximum(costs[:, None] - vote.bias_without, 0.0)
-    vote.up_without = np.einsum("cub,cub->ub", over, without) / (n - 1)
-    return vote
 
 
 def kohavi_wolpert(

@@ -13,7 +13,7 @@ BESIDE = (
     *("se", "low", "high", "n", "dims_a", "dims_b", NOTE, "digest", "path", "command"),
     *("null_mean", "null_sd", "z", "p", "p_max", "reverse", "models"),
     *("baseline", "shuffled", "control", "selectivity", "twin", "mdl_bits", "mdl_sd"),
-    *("compression", "penalty", "n_train"),
+    *("compression", "penalty", "n_train", "clusters"),
 )
 """Columns that are never keys."""
 REPLICATES = ("seed", "seed2", "part", "partition", "fold", "replicate", "trial", "sample")
