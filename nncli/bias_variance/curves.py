@@ -240,7 +240,10 @@ def bias_share(shifted: Point, clean: Point, loss: str) -> Share:
 
 
 def threshold(places: Sequence[float], errors: Sequence[float], level: float) -> float | None:
-    """The first place from which on the training error stays at a level or below.
+    """Where models begin or cease to fit the training data: the end of where the error stays low.
+
+    Along a width the first place from which on it stays low; along the radius of an attack, with
+    which it grows, the last place up to which it does.
 
     Args:
         places: Along the curve, increasing.
@@ -248,10 +251,11 @@ def threshold(places: Sequence[float], errors: Sequence[float], level: float) ->
         level: What counts as no error.
 
     Returns:
-        The place; `None` if the last one is still above.
+        The place; `None` if the error is above the level at both ends of the curve.
     """
+    pairs = list(zip(places, errors, strict=True))
     found = None
-    for place, error in zip(reversed(places), reversed(errors), strict=True):
+    for place, error in pairs if errors[-1] > level else reversed(pairs):
         if error > level:
             break
         found = place

@@ -111,6 +111,13 @@ def test_the_threshold_is_where_the_error_stays_low():
     assert threshold([1, 2], [0.5, 0.4], 0.01) is None
 
 
+def test_the_threshold_of_an_error_that_grows_is_where_it_is_low_for_the_last_time():
+    assert threshold([0.0, 0.1, 0.2, 0.3], [0.0, 0.01, 0.02, 0.3], 0.01) == 0.1
+    assert threshold([0.0, 0.1, 0.2, 0.3], [0.0, 0.2, 0.0, 0.3], 0.01) == 0.0
+    assert threshold([0.0, 0.1, 0.2], [0.0, 0.2, 0.0], 0.01) == 0.2
+    assert threshold([0.0, 0.1, 0.2], [0.1, 0.0, 0.2], 0.01) is None
+
+
 @pytest.mark.parametrize(
     ("arch", "width", "depth"),
     [

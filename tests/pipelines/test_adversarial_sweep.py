@@ -48,7 +48,8 @@ def curve(place, family, axis, loss, metric):
 def test_variance_peaks_where_attacked_training_data_are_just_fitted(made, family):
     errors = curve(made, family, "epsilon", "zero-one", "training_error")
     assert errors[0] == 0
-    assert errors[1] < 0.1 < 0.3 < errors[2]
+    assert errors[1] < 0.1
+    assert errors[2] > 0.3
     for loss in ("squared", "cross-entropy"):
         none, peak, beyond = curve(made, family, "epsilon", loss, "variance")
         assert none < peak > beyond
