@@ -54,8 +54,8 @@ def effort_rows(
     budget = int(np.floor(per_case * len(here) + 1e-9))
     counts = np.unique(np.linspace(0, len(here), STEPS + 1).round().astype(np.int64))
     return [
-        {"order": one.order.name, "allocation": name, **_row(error, truth, profile, rest, budget)}
-        | ({"note": note} if (note := _bound(one, name)) else {})
+        {"order": one.order.name, "allocation": name, "note": _bound(one, name)}
+        | _row(error, truth, profile, rest, budget)
         for one in splits
         if one.sequence is not None
         for name, profile in profiles.items()
