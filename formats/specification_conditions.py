@@ -109,6 +109,9 @@ class Conditions:
             sums.append(self._sum())
         if not relations:
             raise Fault(f"expected `<=`, `>=`, `in` or `is`, found {self._found()}")
+        if len(relations) > 1 and (len(relations) > 2 or sums[0].terms or sums[-1].terms):
+            # `y[0] >= 3 y[1] >= 0` may lack an `and`
+            raise Fault("two comparisons in a row: join them with `and`, or as in `0 <= y[0] <= 1`")
         return self._each(sums, relations)
 
     def _ranking(self, one: Sum) -> Formula:
@@ -161,7 +164,6 @@ class Conditions:
     def _term(self, sign: int) -> Term | Fraction:
         """A number, a variable, or their product in either order."""
         factor, variable = Fraction(sign), None
-        seen = False
         while True:
             kind, text = self._next()
             if kind == "number":
@@ -178,8 +180,7 @@ class Conditions:
                 raise Fault(f"expected {what}, found {self._found()}")
             self._at += 1
             times = self._taken("*")
-            juxtaposed = not seen and kind == "number" and self._next()[0] == "variable"
-            seen = True
+            juxtaposed = kind == "number" and self._next()[0] == "variable"
             if not times and not juxtaposed:
                 break
         return factor if variable is None else self._variable(factor, variable)

@@ -1,0 +1,210 @@
+"""Specifications in our own words: what each statement means, and what is refused."""
+
+import gzip
+import random
+import re
+from fractions import Fraction as F
+
+import pytest
+
+from nncli.errors import ArtifactError
+from nncli.formats.specification_text import read_specification
+
+INPUTS, OUTPUTS = 3, 3
+ALL = "inputs in [-1, 1]\n"
+
+
+@pytest.fixture
+def read(tmp_path):
+    def reading(text, inputs=INPUTS, outputs=OUTPUTS):
+        path = tmp_path / "p.txt"
+        path.write_text(text)
+        return read_specification(str(path), inputs=inputs, outputs=outputs)
+
+    return reading
+
+
+def holds(condition, x, y):
+    total = condition.constant + sum(f * x[at] for at, f in condition.inputs)
+    total += sum(f * y[at] for at, f in condition.outputs)
+    return total > 0 if condition.strict else total >= 0
+
+
+def violated(specification, x, y):
+    """Whether some case holds, its box taken literally."""
+
+    def inside(box):
+        return all(
+            low <= value <= high
+            and not (value == low and at in box.above)
+            and not (value == high and at in box.below)
+            for at, (low, value, high) in enumerate(zip(box.low, x, box.high, strict=True))
+        )
+
+    return any(
+        inside(case.box) and all(holds(one, x, y) for one in case.conditions)
+        for case in specification.cases
+    )
+
+
+GRID = [F(at, 2) for at in range(-2, 3)]
+
+
+def points(seed, count=150):
+    rng = random.Random(seed)
+    for _ in range(count):
+        yield [rng.choice(GRID) for _ in range(INPUTS)], [rng.choice(GRID) for _ in range(OUTPUTS)]
+
+
+def test_limits_of_inputs_are_exact_and_all_kept(read):
+    text = "inputs in [0, 1]\ninput 0 in [-0.3, 1/3]  # narrower\ninputs 1..2 in [1e-1, 5]\n"
+    (case,) = read(text + "input * in [0,9]\nx[2] < 0.7\nnever y[0] >= 3").cases
+    assert case.box.low == (0, F(1, 10), F(1, 10))
+    assert case.box.high == (F(1, 3), 1, F(7, 10))
+    assert case.box.below == {2}
+
+
+HALF = F(1, 2)
+MEANINGS = {
+    "never y[0] >= y[1]": lambda x, y: y[0] >= y[1],
+    "never y[0] >= y[1] and x[0] + 2 x[1] >= 0.5": (
+        lambda x, y: y[0] >= y[1] and x[0] + 2 * x[1] >= HALF
+    ),
+    "never y[0] > 1/2 or Y_1 < -0.5": lambda x, y: y[0] > HALF or y[1] < -HALF,
+    "never y[0] > 0 and y[1] > 0 or y[2] > 0": lambda x, y: (y[0] > 0 < y[1]) or y[2] > 0,
+    "always y[2] < 0.5": lambda x, y: y[2] >= HALF,
+    "always y[0] <= 0 or y[1] <= 0": lambda x, y: y[0] > 0 and y[1] > 0,
+    "always y[1] in [-0.5, 0.5]": lambda x, y: abs(y[1]) > HALF,
+    "always -0.5 <= y[1] - y[2] < 1": lambda x, y: not -HALF <= y[1] - y[2] < 1,
+    "always y[0] = X_0": lambda x, y: y[0] != x[0],
+    "never y[0] != x[0]": lambda x, y: y[0] != x[0],
+    "y[2] is largest": lambda x, y: y[2] <= max(y[0], y[1]),
+    "always y[2] IS largest": lambda x, y: y[2] <= max(y[0], y[1]),
+    "y[1] is smallest": lambda x, y: y[1] >= min(y[0], y[2]),
+    "y[1] is not largest": lambda x, y: y[1] > max(y[0], y[2]),
+    "never y[1] is largest": lambda x, y: y[1] > max(y[0], y[2]),
+    "y[0] is largest or y[1] is largest": (
+        lambda x, y: y[0] <= max(y[1], y[2]) and y[1] <= max(y[0], y[2])
+    ),
+    "always y[1] > y[*]": lambda x, y: y[1] <= max(y[0], y[2]),
+    "never y[1] >= y[*]": lambda x, y: y[1] >= max(y[0], y[2]),
+    "never y[*] >= 0.5": lambda x, y: min(y) >= HALF,
+    "always y[0] - y[1] <= 2 * y[*]": lambda x, y: y[0] - y[1] > 2 * y[2],
+    "never y[0] >= x[*]": lambda x, y: y[0] >= max(x),
+    "never - y[0] + 2 >= y[1] * 3 - 1": lambda x, y: -y[0] + 2 >= 3 * y[1] - 1,
+    "never 2 * 0.5 y[0] >= 1/2*x[1]": lambda x, y: y[0] >= x[1] / 2,
+}
+
+
+@pytest.mark.parametrize("statement", MEANINGS)
+def test_statements_rule_out_what_they_say(read, statement):
+    found, bad = read(ALL + statement), MEANINGS[statement]
+    answers = [(violated(found, x, y), bad(x, y)) for x, y in points(0)]
+    assert all(have == want for have, want in answers)
+    assert {have for have, _ in answers} == {True, False}
+
+
+def random_comparison(rng):
+    def side():
+        parts = []
+        for _ in range(rng.randint(1, 3)):
+            factor = rng.choice(["", "2 ", "0.5 ", "1/2 "])
+            parts.append(
+                rng.choice([f"{factor}{rng.choice('xy')}[{rng.randint(0, 2)}]", "1", "0.5"])
+            )
+        return rng.choice(["", "- "]) + rng.choice([" + ", " - "]).join(parts)
+
+    return f"{side()} {rng.choice(['<=', '>=', '<', '>'])} {side()}"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_conditions_mean_what_python_takes_them_for(read, seed):
+    rng = random.Random(seed)
+    words = [random_comparison(rng)]
+    for _ in range(rng.randint(0, 3)):
+        words += [rng.choice(["and", "or"]), random_comparison(rng)]
+    condition, demand = " ".join(words), rng.choice(["never", "always"])
+    found = read(f"{ALL}{demand} {condition}\n")
+    python = re.sub(r"(\d) ([xy]\[)", r"\1 * \2", condition)
+    python = re.sub(r"(?<![\[\d.])(\d+(?:[./]\d+)?)(?!\])", r"F('\1')", python)
+    for x, y in points(seed, 60):
+        said = eval(python, {"F": F, "x": x, "y": y})
+        assert violated(found, x, y) is (said if demand == "never" else not said)
+
+
+def test_several_statements_all_hold(read):
+    found = read(ALL + "always y[0] <= 0.5\n\nnever y[1] >= y[2]  # both\n")
+    for x, y in points(1):
+        assert violated(found, x, y) is (y[0] > F(1, 2) or y[1] >= y[2])
+
+
+def test_conditions_on_inputs_alone_say_which_inputs_are_meant(read):
+    found = read(ALL + "x[0] + x[1] <= 0.5\nx[2] = 0.5\nnever y[0] > 0")
+    for x, y in points(2):
+        meant = x[0] + x[1] <= F(1, 2) and x[2] == F(1, 2)
+        assert violated(found, x, y) is (meant and y[0] > 0)
+
+
+def test_a_packed_specification_is_read(tmp_path):
+    path = tmp_path / "p.gz"
+    path.write_bytes(gzip.compress((ALL + "y[0] is largest").encode()))
+    assert len(read_specification(str(path), inputs=3, outputs=3).cases) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (ALL + "inputs in [0, 1", 2, "expected `input 3 in [-0.5, 0.5]`"),
+        (ALL + "input 3 in [0, 1]", 2, "there is no input 3: the network has 3, 0 to 2"),
+        (ALL + "inputs 2..1 in [0, 1]", 2, "inputs 2..1 are none"),
+        (ALL + "inputs in [1, 0]", 2, "the lower limit `1` is above the upper one"),
+        (ALL + "inputs in [0, much]", 2, "`much` is no number"),
+        (ALL + "\n# y\ny[0] >= 3", 4, "put `always` or `never` before it"),
+        (ALL + "never y[0] => 3", 2, "found `>`"),
+        (ALL + "never y[0] >=", 2, "found the end of the line"),
+        (ALL + "never", 2, "found the end of the line"),
+        (ALL + "never y[0]", 2, "expected `<=`, `>=`, `in` or `is`, found the end of the line"),
+        (ALL + "never y[3] >= 0", 2, "`y[3]`: the network has 3 outputs, `y[0]` to `y[2]`"),
+        (ALL + "never X_3 >= 0", 2, "`X_3`: the network has 3 inputs, `x[0]` to `x[2]`"),
+        (ALL + "never y[0] * y[1] >= 0", 2, "a product of two variables is not linear"),
+        (ALL + "never y >= 0", 2, "expected a number, an input `x[0]` or an output `y[0]`"),
+        (ALL + "never (y[0] >= 0)", 2, "found `(`"),
+        (ALL + "never y[0] >= x[0] y[1] >= 0", 2, "expected `and`, `or` or the end of the line"),
+        (ALL + "never y[0] >= 3 y[1] >= 0", 2, "join them with `and`"),
+        (ALL + "never 0 <= y[0] <= 1 <= 2", 2, "join them with `and`"),
+        (ALL + "never y[0] >= 1e99999", 2, "`1e99999` is no number"),
+        (ALL + "never y[0] in [1, 0]", 2, "the lower one first"),
+        (ALL + "never y[0] in [1]", 2, "expected limits such as `[-0.5, 0.5]`, found `]`"),
+        (ALL + "y[0] is big", 2, "expected `largest` or `smallest`, found `big`"),
+        (ALL + "x[0] is largest", 2, "expected one output before `is`"),
+        (ALL + "y[*] is largest", 2, "expected one output before `is`"),
+        (ALL + "never y[*] >= x[*]", 2, "`x[*]` and `y[*]` do not go into one comparison"),
+        (ALL + "never y[0] + y[1] + y[2] >= y[*]", 2, "no output but those named here"),
+        ("(assert (<= X_0 1))", 1, "this looks like VNN-LIB"),
+    ],
+)
+def test_what_is_no_statement_is_refused_with_its_line(read, text, line, words):
+    with pytest.raises(ArtifactError) as caught:
+        read(text)
+    assert words in caught.value.message
+    assert f"p.txt`, line {line}: " in caught.value.message
+
+
+def test_a_demand_on_one_output_against_none_is_refused_not_met(read):
+    with pytest.raises(ArtifactError, match="no output but those named here"):
+        read(ALL + "y[0] is largest", outputs=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("# nothing\n", "demands nothing of the outputs"),
+        (ALL, "demands nothing of the outputs"),
+        ("input 0 in [0, 1]\ny[0] is largest", "input 1 has no lower limit"),
+        ("inputs 0..1 in [0, 1]\nx[2] >= 0\ny[0] is largest", "input 2 has no upper limit"),
+    ],
+)
+def test_what_is_incomplete_is_refused(read, text, words):
+    with pytest.raises(ArtifactError, match=words):
+        read(text)
