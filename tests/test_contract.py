@@ -106,6 +106,15 @@ CASES["triage split"] = Case(
     ("predictions.parquet", "ratings.parquet"),
     ".parquet",
 )
+CASES["triage evaluate"] = Case(
+    ("predictions.parquet", "--resamples", "50"), "table", ("predictions.parquet",), ".parquet"
+)
+CASES["triage second-opinion"] = Case(
+    ("a.safetensors", "--ratings", "ratings.parquet", "--resamples", "50"),
+    "table",
+    ("a.safetensors", "ratings.parquet"),
+    ".parquet",
+)
 WITH_INPUTS = sorted(name for name, case in CASES.items() if case.inputs)
 WITH_OUTPUT = sorted(name for name, case in CASES.items() if case.writes != "text")
 TO_FILES = sorted(name for name in WITH_OUTPUT if CASES[name].writes != "folder")
@@ -136,6 +145,23 @@ DIFFERENT = {
     ("triage split", "--loss"): "of one model, not of a family",
     ("triage split", "--folds"): "they choose more than a penalty",
     ("triage split", "--columns"): "of cases",
+    ("triage evaluate", "--against"): "a score, not a capture",
+    ("triage evaluate", "--score"): "a column, not how good a network is",
+    ("triage evaluate", "--resamples"): "as in triage split",
+    ("triage evaluate", "--groups"): "nothing is fitted",
+    ("triage evaluate", "--curve"): "over coverage",
+    ("triage evaluate", "--points"): "of coverage, not of shares referred",
+    ("triage second-opinion", "--score"): "one that it can compute, not a column",
+    ("triage second-opinion", "--scores"): "an output",
+    ("triage second-opinion", "--resamples"): "as in triage split",
+    ("triage second-opinion", "--target"): "what readers differ in",
+    ("triage second-opinion", "--columns"): "for groups alone",
+    ("triage second-opinion", "--reader"): "one, behind two scores",
+    ("triage second-opinion", "--groups"): "as in triage split",
+    ("triage second-opinion", "--folds"): "as in triage split",
+    ("triage second-opinion", "--predictions"): "an input",
+    ("triage second-opinion", "--apply"): "scores, not readers of a layer",
+    ("triage second-opinion", "--curve"): "over shares referred",
     ("probe", "--metric"): "it scores readers, and is no measure of similarity",
     (
         "predict",

@@ -85,7 +85,7 @@ def command(
     Examples:
       nncli triage evaluate predictions.parquet
       nncli triage evaluate predictions.parquet --score margin --score entropy --curve c.parquet
-      nncli triage evaluate scores.csv --score doubt --confidence sure --correct right -f csv
+      nncli predict net.safetensors --split test | nncli triage evaluate - --risk 0.05 -f csv
     """
     options.demand_one_stdin(*scores)
     for target in (output, curve):

@@ -126,8 +126,9 @@ def command(
     \b
     Examples:
       nncli triage second-opinion a.safetensors --ratings ratings.parquet
-      nncli triage second-opinion a.safetensors --ratings ratings.csv --scores s.parquet --model m
-      nncli triage second-opinion new.safetensors --apply m.safetensors -o scores.parquet
+      nncli triage second-opinion a.safetensors --ratings ratings.parquet \\
+        --score mahalanobis --scores scores.parquet --curve curve.parquet --model m.safetensors
+      nncli triage second-opinion a.safetensors --apply m.safetensors -o new.parquet
     """
     given = {one: asked[one] for one in ("ratings", "predictions", "table")}
     inputs = [one for one in (features, stored, *given.values()) if one]
