@@ -78,10 +78,10 @@ def times(work: Work, value: Value, factor: Any) -> Value:
 def compare(work: Work, func: Any, x: Any, limit: Any) -> Marked:
     """A comparison with zero, which only `where` may take."""
     name = func._schema.name.partition("::")[2]
+    message = work.message(name, " of what depends on the input")
     if isinstance(x, Value) and not isinstance(limit, Value) and not numbers(limit).any():
-        return Marked(x, Mark(name, work.where))
-    value = x if isinstance(x, Value) else limit
-    return Marked(value, Mark(f"{name}", f"{work.where} compares what depends on the input, and"))
+        return Marked(x, Mark(name, message))
+    return Marked(x if isinstance(x, Value) else limit, Mark("compare", message))
 
 
 def choose(work: Work, func: Any, condition: Any, one: Any, other: Any) -> Any:
@@ -91,7 +91,7 @@ def choose(work: Work, func: Any, condition: Any, one: Any, other: Any) -> Any:
     if not isinstance(condition, Marked):
         raise work.refuse("where")
     if condition.mark.operator not in ("lt", "le", "gt", "ge"):
-        raise work.refuse(condition.mark.operator, where=condition.mark.where)
+        raise work.refusal(condition.mark.message)
     slopes = [_multiple(condition.value, one), _multiple(condition.value, other)]
     if slopes[0] is None or slopes[1] is None:
         raise work.refuse("where", " that is no leaky ReLU")

@@ -13,7 +13,15 @@ from nncli.checkpoints.graph import Step
 from nncli.checkpoints.program import Program
 from nncli.errors import ArtifactError
 from nncli.forward import Batch, first_tensor, run
-from nncli.verification.lowering import arithmetic, linear, moves, piecewise, softmax, windows
+from nncli.verification.lowering import (
+    arithmetic,
+    linear,
+    moves,
+    piecewise,
+    softmax,
+    unrolled,
+    windows,
+)
 from nncli.verification.lowering.builder import Builder, identity
 from nncli.verification.lowering.folding import folded
 from nncli.verification.lowering.tracked import Dispatch, Tracked, tracked_example, value_of
@@ -21,9 +29,15 @@ from nncli.verification.lowering.values import Value
 from nncli.verification.lowering.work import Marked, Work
 from nncli.verification.network import Activation, Network
 
-TABLES = (arithmetic, linear, moves, piecewise, softmax, windows)
+TABLES = (arithmetic, linear, moves, piecewise, softmax, unrolled, windows)
 HANDLERS = {name: one for table in TABLES for name, one in table.HANDLERS.items()}
-SETTLING = arithmetic.SETTLING | linear.SETTLING | piecewise.SETTLING | windows.SETTLING
+SETTLING = (
+    arithmetic.SETTLING
+    | linear.SETTLING
+    | piecewise.SETTLING
+    | windows.SETTLING
+    | unrolled.SETTLING
+)
 MARKED = (*arithmetic.MARKED, *moves.MARKED)
 
 
@@ -57,14 +71,16 @@ def lower(
     builder = Builder(torch.Size(shape).numel())
     work = Work(builder, HANDLERS, SETTLING, MARKED, f"`{source}`")
     double = as_double(network)
-    with torch.no_grad(), labelled(double, work, source), Dispatch(work):
+    dispatch = Dispatch(work)
+    with torch.no_grad(), labelled(double, work, source), dispatch:
         answer = first_tensor(run(double, Batch(0, tracked_example(work, shape), None)))
+    answer = dispatch.seen(answer)
     if not isinstance(answer, Tracked):
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")
     value = value_of(answer)
     if isinstance(value, Marked):
         if not (value.mark.is_softmax and drop_softmax):
-            raise work.refuse(value.mark.operator, where=value.mark.where)
+            raise work.refusal(value.mark.message)
         value = value.value
     if isinstance(value, Tensor):
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")

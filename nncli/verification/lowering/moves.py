@@ -34,7 +34,7 @@ def move(work: Work, func: Any, *given: Any, **named: Any) -> Any:
     made = moved(lambda *args: func(*args, **named), *plain, filling=MOVES.get(name))
     if not marks:
         return made
-    mark = Mark(marks[0].operator, marks[0].where)
+    mark = Mark(marks[0].operator, marks[0].message)
     if isinstance(made, Value):
         same = marks[0].is_softmax and sorted(made.shape) == sorted(plain[0].shape)
         return Marked(made, marks[0] if same else mark)

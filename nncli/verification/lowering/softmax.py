@@ -10,7 +10,7 @@ def softmax(work: Work, func: Any, x: Value, over: int, *rest: Any) -> Marked:
     """Mark what goes in."""
     name = func._schema.name.partition("::")[2]
     whole = x.ndim > 0 and x.shape[over] == x.size
-    return Marked(x, Mark(name, work.where, is_softmax=whole))
+    return Marked(x, Mark(name, work.message(name), is_softmax=whole))
 
 
 HANDLERS: dict[str, Handler] = {"_log_softmax": softmax, "_softmax": softmax}

@@ -6,7 +6,7 @@ that make views move the places, the others are looked up in a table. What does 
 example is computed by torch as ever.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +17,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from nncli.verification.lowering.values import Value, flat, moved, picked, reshaped, whole
 from nncli.verification.lowering.work import Mark, Marked, Work
 
-FACTORIES = ("zeros", "ones", "full", "empty")
 LIKE = (
     *("zeros_like", "ones_like", "full_like", "empty_like"),
     *("new_zeros", "new_ones", "new_full", "new_empty"),
 )
 IGNORED = ("_assert_tensor_metadata", "_assert_async")
-READING = ("_local_scalar_dense", "item", "is_nonzero", "equal", "nonzero", "allclose")
-IN_PLACE = {"copy_": "copy", "fill_": "fill", "zero_": "zero"}
+READING = {
+    "_local_scalar_dense": "item",
+    "allclose": "allclose",
+    "equal": "equal",
+    "is_nonzero": "bool",
+    "item": "item",
+    "nonzero": "nonzero",
+}
 
 
 @dataclass
@@ -74,20 +79,23 @@ class Tracked(Tensor):
         raise NotImplementedError(str(func))
 
 
-class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Brings every operator to `Tracked`, and makes what factories make tracked.
+Shadows = dict[int, tuple[Store, Tensor]]  # by the address of the memory
 
-    A network may write what depends on the example into such a tensor later. Without a mode torch
-    would dispatch on the subclass just the same, but look whether that is one for distributed
-    tensors first, and import those, which takes half a second.
+
+class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Brings every operator that has to do with the example to where places are moved.
+
+    Without a mode torch would dispatch on the subclass just the same, but look whether that is one
+    for distributed tensors first, and import those, which takes half a second.
 
     Args:
         work: The lowering.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, shadows: Shadows | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.work = work
+        self.shadows: Shadows = {} if shadows is None else shadows
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -96,45 +104,67 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operator."""
         args, kwargs = _by_place(func, args, kwargs or {})
-        if _all_tracked(args):
-            return _dispatched(self.work, func, args, kwargs)
-        made = func(*args, **kwargs)
-        name = func._schema.name.partition("::")[2]
-        if name in FACTORIES and isinstance(made, Tensor) and made.is_floating_point():
-            return constant(self.work, made)
-        return made
+        seen = _each(args, self.seen) if self.shadows else args
+        if not _all_tracked(seen):
+            return func(*args, **kwargs)
+        written = _written_arguments(func)
+        if not written:
+            return self._made(func, seen, kwargs)
+        if torch.Tag.inplace_view in func.tags:
+            return _turned_in_place(func, args)
+        name = _name(func)
+        if written == [0] and name.endswith("_"):
+            if not isinstance(seen[0], Tracked):
+                seen[0] = self._shadow(args[0])
+            _write(self.work, func, seen, kwargs)
+            return args[0]
+        if name not in self.work.handlers or kwargs.get("out") is not None:
+            raise self.work.refuse(name, " with `out`")
+        return self._made(func, seen, kwargs)
 
+    def seen(self, tensor: Any) -> Any:
+        """A tensor, or what depends on the example and has been written to its memory."""
+        if isinstance(tensor, Tracked) or not isinstance(tensor, Tensor):
+            return tensor
+        shadow = self.shadows.get(tensor.untyped_storage().data_ptr())
+        if shadow is None:
+            return tensor
+        places = torch.arange(shadow[0].value.size)
+        layout = (tensor.shape, tensor.stride(), tensor.storage_offset())
+        return Tracked(shadow[0], places.as_strided(*layout))
 
-def _dispatched(work: Work, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Do to places what an operator does to numbers."""
-    name = func._schema.name.partition("::")[2]
-    written = [
-        place
-        for place, one in enumerate(func._schema.arguments)
-        if one.alias_info is not None and one.alias_info.is_write
-    ]
-    if name in IGNORED:
-        return None
-    if torch.Tag.inplace_view in func.tags:
-        return _turned_in_place(args[0], func, args)
-    if name.endswith("_") and written == [0]:
-        return _written(work, func, name, args, kwargs)
-    if name in LIKE:
-        plain = torch.zeros(args[0].shape, dtype=torch.float64)
-        return constant(work, func(plain, *args[1:], **_without_layout(kwargs)))
-    if _is_view(func) and isinstance(args[0], Tracked):
-        return _viewed(args[0], func(args[0].places, *args[1:], **kwargs))
-    return _wrapped(work, _done(work, func, name, args, kwargs))
+    def _shadow(self, tensor: Tensor) -> Any:
+        """Keep the numbers of a tensor where they may depend on the example from now on."""
+        memory = tensor.untyped_storage()
+        size = memory.nbytes() // tensor.element_size()
+        numbers = tensor.as_strided((size,), (1,), 0).double().clone()
+        # the tensor is kept too, so that its memory is not used again
+        self.shadows[memory.data_ptr()] = (Store(Value((size,), (), numbers)), tensor)
+        return self.seen(tensor)
+
+    def _made(self, func: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+        """The result of an operator that writes nothing."""
+        name = _name(func)
+        if name in IGNORED:
+            return None
+        if name in LIKE:
+            plain = torch.zeros(args[0].shape, dtype=torch.float64)
+            return func(plain, *args[1:], **kwargs)
+        if _is_view(func) and isinstance(args[0], Tracked):
+            return _viewed(args[0], func(args[0].places, *args[1:], **kwargs))
+        try:
+            return _wrapped(self.work, _done(self.work, func, name, args, kwargs))
+        except NotImplementedError:
+            with Dispatch(self.work, self.shadows):
+                made = func.decompose(*args, **kwargs)
+            if made is NotImplemented:
+                raise self.work.refuse(name) from None
+            return made
 
 
 def tracked_example(work: Work, shape: Sequence[int]) -> Tracked:
     """The example itself, (1, *shape)."""
     return _tracked(work, whole(0, (1, *shape)))
-
-
-def constant(work: Work, made: Tensor) -> Tracked:
-    """A tensor that does not depend on the example yet."""
-    return _tracked(work, Value(tuple(made.shape), (), made.double()))
 
 
 def value_of(tensor: Tensor) -> Value | Marked | Tensor:
@@ -164,22 +194,26 @@ def _done(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str, A
     if name in work.settling:
         for one in _all_tracked(args):
             _settle(work, one, pure=work.settling[name])
-    given = [_read(one) for one in args]
+    given = _each(args, _read)
     if not _any(given, Value | Marked):
         return func(*given, **kwargs)
     if name in READING:
-        raise work.refuse(name, ", so that what it does depends on the numbers of the input,")
+        raise work.refusal(
+            f"{work.where} reads numbers that depend on the input (`{READING[name]}`): what it "
+            "does with them cannot be followed"
+        )
     handler = work.handlers.get(name)
-    if handler is not None:
-        if name not in work.marked:
-            _demand_unmarked(work, given)
-        return handler(work, func, *given, **kwargs)
-    with Dispatch(work):
-        composite: Any = func.decompose(*args, **kwargs)
-    if composite is NotImplemented:
-        _demand_unmarked(work, given)
-        raise work.refuse(name)
-    return composite
+    if handler is None or name not in work.marked:
+        for one in _flattened(given):
+            if isinstance(one, Marked):
+                raise work.refusal(one.mark.message)
+    if handler is None:
+        raise NotImplementedError
+    return handler(work, func, *given, **kwargs)
+
+
+def _read(argument: Any) -> Any:
+    return value_of(argument) if isinstance(argument, Tensor) else argument
 
 
 def _settle(work: Work, tensor: Tracked, *, pure: bool) -> None:
@@ -193,23 +227,13 @@ def _settle(work: Work, tensor: Tracked, *, pure: bool) -> None:
         work.builder.label = label
 
 
-def _demand_unmarked(work: Work, given: Any) -> None:
-    for one in _flattened(given):
-        if isinstance(one, Marked):
-            raise work.refuse(one.mark.operator, where=one.mark.where)
-
-
-def _written(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
+def _write(work: Work, func: Any, args: list[Any], kwargs: dict[str, Any]) -> None:
     """An operator in place: its result goes to where the numbers of its first argument are kept."""
-    target = args[0]
-    if not isinstance(target, Tracked):
-        raise work.refuse(
-            name, ", which writes what depends on the input into a tensor that does not,"
-        )
-    if _any([_read(one) for one in args], Value | Marked):
+    target, name = args[0], _name(func)
+    if _any(_each(args, _read), Value | Marked):
         made = _done(work, _functional(func, name), name[:-1], args, kwargs)
     else:
-        made = func(target_numbers(target).clone(), *[_read(one) for one in args[1:]], **kwargs)
+        made = func(*_each(args, _read), **kwargs)  # on copies
     mark = made.mark if isinstance(made, Marked) else None
     new = made.value if isinstance(made, Marked) else made
     store, shape = target.store, target.places.shape
@@ -221,16 +245,13 @@ def _written(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str
 
     store.value, store.label = moved(put, store.value, new), work.builder.label
     store.mark = mark or store.mark
-    return target
 
 
-def target_numbers(tensor: Tracked) -> Tensor:
-    """The numbers of a tensor that does not depend on the example."""
-    return picked(tensor.store.value, tensor.places).constants
-
-
-def _turned_in_place(tensor: Tracked, func: Any, args: list[Any]) -> Tracked:
+def _turned_in_place(func: Any, args: list[Any]) -> Any:
     """`squeeze_` and its like: another view in the same tensor."""
+    tensor = args[0]
+    if not isinstance(tensor, Tracked):
+        return func(*args)
     tensor.places = func(tensor.places.view(tensor.places.shape), *args[1:])
     with torch._C._DisableTorchDispatch():
         func(*args)
@@ -276,14 +297,23 @@ def _is_view(func: Any) -> bool:
     )
 
 
-def _without_layout(kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {key: one for key, one in kwargs.items() if key not in ("device", "dtype")}
+def _written_arguments(func: Any) -> list[int]:
+    return [
+        place
+        for place, one in enumerate(func._schema.arguments)
+        if one.alias_info is not None and one.alias_info.is_write
+    ]
 
 
-def _read(argument: Any) -> Any:
+def _name(func: Any) -> str:
+    return str(func._schema.name.partition("::")[2])
+
+
+def _each(argument: Any, function: Callable[[Any], Any]) -> Any:
+    """A function of each argument, also in lists."""
     if isinstance(argument, list | tuple):
-        return [_read(one) for one in argument]
-    return value_of(argument) if isinstance(argument, Tensor) else argument
+        return [_each(one, function) for one in argument]
+    return function(argument)
 
 
 def _flattened(argument: Any) -> list[Any]:

@@ -102,11 +102,7 @@ def _maxima(work: Work, x: Value, windows: Sequence[Tensor], *, indices: bool) -
         candidates = part.index.movedim(-back, -1)[..., places.clamp_min(0)]
         candidates = torch.where(places >= 0, candidates, -1).movedim(-2, -1 - back)
         x = maximum(work.builder, part.place, candidates)
-    return (
-        (x, Marked(x, Mark("max_pool", f"{work.where} gives the places of maxima, and")))
-        if (indices)
-        else x
-    )
+    return _with_places(work, x, "max_pool") if indices else x
 
 
 def extreme(work: Work, func: Any, x: Value, over: Any = None, keep: bool = False) -> Any:
@@ -122,8 +118,13 @@ def extreme(work: Work, func: Any, x: Value, over: Any = None, keep: bool = Fals
         final = [1 if place in dimensions else size for place, size in enumerate(x.shape)]
         found = Value(tuple(final), tuple(_reshaped(one, final) for one in found.parts))
     if name in ("max", "min") and over is not None:
-        return found, Marked(found, Mark(name, f"{work.where} gives the places of maxima, and"))
+        return _with_places(work, found, name)
     return found
+
+
+def _with_places(work: Work, x: Value, name: str) -> tuple[Value, Marked]:
+    """Maxima, and something for their places that nobody may use."""
+    return x, Marked(x, Mark(name, work.message(name, " with the places of what it finds")))
 
 
 def _reshaped(part: Part, shape: Sequence[int]) -> Part:

@@ -20,12 +20,12 @@ class Mark:
 
     Attributes:
         operator: What made it: `_softmax`, `lt`, ...
-        where: Where that stands, for errors.
+        message: What is wrong with using it.
         is_softmax: Whether the value is what goes into a softmax over all its numbers.
     """
 
     operator: str
-    where: str
+    message: str
     is_softmax: bool = False
 
 
@@ -56,10 +56,15 @@ class Work:
     marked: Collection[str]
     where: str
 
-    def refuse(self, operator: str, why: str = "", *, where: str | None = None) -> ArtifactError:
+    def refuse(self, operator: str, why: str = "") -> ArtifactError:
         """The error that says that verification does not know an operator, and where it stands."""
-        return ArtifactError(
-            f"{where or self.where} has the operator `{operator.removeprefix('_')}`{why}, "
-            "which verification cannot take",
-            hint=f"it takes {SUPPORTED}",
-        )
+        return self.refusal(self.message(operator, why))
+
+    def message(self, operator: str, why: str = "") -> str:
+        """Says so."""
+        name = operator.removeprefix("_").removeprefix("native_")
+        return f"{self.where} has the operator `{name}`{why}, which verification cannot take"
+
+    def refusal(self, message: str) -> ArtifactError:
+        """An error that says what can be taken."""
+        return ArtifactError(message, hint=f"it takes {SUPPORTED}")
