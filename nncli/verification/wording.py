@@ -29,12 +29,13 @@ def condition_words(condition: ExactCondition) -> str:
     """
     terms = [(factor, f"Y_{place}") for place, factor in condition.outputs]
     terms += [(factor, f"X_{place}") for place, factor in condition.inputs]
+    constant, sign = condition.constant, ">" if condition.strict else ">="
     size = min(abs(factor) for factor, _ in terms)
-    if any((factor / size).denominator != 1 for factor, _ in terms):
-        size = Fraction(1)
-    left = [_term(factor / size, name) for factor, name in terms if factor > 0]
-    right = [_term(-factor / size, name) for factor, name in terms if factor < 0]
-    constant, sign = condition.constant / size, ">" if condition.strict else ">="
+    if size != 1 and all((factor / size).denominator == 1 for factor, _ in terms):
+        terms = [(factor / size, name) for factor, name in terms]
+        constant /= size
+    left = [_term(factor, name) for factor, name in terms if factor > 0]
+    right = [_term(-factor, name) for factor, name in terms if factor < 0]
     if not left:  # all on the other side, and the relation turned round
         left, right, constant = right, [], -constant
         sign = "<" if condition.strict else "<="
