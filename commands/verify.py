@@ -369,7 +369,10 @@ def _row(task: _Task, answer: "Answer", seed: int) -> dict[str, Any]:
 
 
 def _finite(number: float) -> float | None:
-    return number if abs(number) < float("inf") else None
+    """A number for the table; what a search has shown to be positive, and no more, is 0."""
+    if abs(number) == float("inf"):
+        return None
+    return 0.0 if 0 < number < 1e-300 else number
 
 
 def _write_counterexamples(

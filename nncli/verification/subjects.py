@@ -70,5 +70,5 @@ def subject(
         ArtifactError: It has an operator that cannot be verified, or its two forms disagree.
         MismatchError: It cannot take such examples.
     """
-    network = lower(module, torch.zeros(shape), source=name, drop_softmax=drop_softmax)
+    network = lower(module, shape, source=name, drop_softmax=drop_softmax)
     return Subject(name, module, network, digest)
