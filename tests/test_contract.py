@@ -110,9 +110,9 @@ CASES["triage evaluate"] = Case(
     ("predictions.parquet", "--resamples", "50"), "table", ("predictions.parquet",), ".parquet"
 )
 CASES["triage second-opinion"] = Case(
-    ("a.safetensors", "--ratings", "ratings.parquet", "--resamples", "50"),
+    ("--predictions", "predictions.parquet", "--ratings", "ratings.parquet", "--folds", "3"),
     "table",
-    ("a.safetensors", "ratings.parquet"),
+    ("predictions.parquet", "ratings.parquet"),
     ".parquet",
 )
 WITH_INPUTS = sorted(name for name, case in CASES.items() if case.inputs)
