@@ -2,20 +2,82 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T", bound=np.floating)
 F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]  # differences are only directions: half the memory to go through
 Index = NDArray[np.int64]
 Evaluate = Callable[[F64, Index], tuple[F64, F64]]
 Precondition = Callable[[F64, Index], F64]
 
-MEMORY = 20
+MEMORY = 60  # differences; with 20, weak penalties take half as many steps again
+MEMORY_NUMBERS = 1 << 24  # of all of them, where there are many classes
+FEWEST = 5
 MOST_STEPS = 500
 MOST_HALVINGS = 30
 SUFFICIENT = 1e-4
+
+
+@dataclass
+class History:
+    """The last differences of points and gradients, from which L-BFGS knows the curvature.
+
+    Attributes:
+        points: Differences of points, (problems, numbers) each.
+        gradients: Differences of gradients.
+        scales: (problems,) one over the products of both; 0 where they say nothing.
+    """
+
+    points: list[F32] = field(default_factory=list)
+    gradients: list[F32] = field(default_factory=list)
+    scales: list[F32] = field(default_factory=list)
+
+    def add(self, point: F64 | F32, gradient: F64 | F32) -> None:
+        """Take the newest differences, and forget the oldest."""
+        step, change = point.astype(np.float32), gradient.astype(np.float32)
+        curvature = _inner(step, change)
+        safe = curvature > 0
+        scale = np.divide(1, curvature, out=np.zeros_like(curvature), where=safe)
+        kept = min(MEMORY, max(FEWEST, MEMORY_NUMBERS // (2 * step.size))) - 1
+        self.points = [*self.points[-kept:], step]
+        self.gradients = [*self.gradients[-kept:], change]
+        self.scales = [*self.scales[-kept:], scale]
+
+    def of(self, kept: NDArray[np.bool_] | Index) -> "History":
+        """That of some of the problems."""
+        told = (self.points, self.gradients, self.scales)
+        return History(*([one[kept] for one in each] for each in told))
+
+    def moved(self, change: Callable[[F32], F32]) -> "History":
+        """That of functions to which a quadratic is added, of which `change` is the gradient."""
+        found = History()
+        for point, gradient in zip(self.points, self.gradients, strict=True):
+            found.add(point, gradient + change(point))
+        return found
+
+    def apply(self, gradient: F64, precondition: Callable[[F64], F64]) -> F64:
+        """The inverse Hessian times the gradient, by the two loops."""
+        direction: Any = gradient.astype(np.float32)
+        weights = []
+        triples = list(zip(self.points, self.gradients, self.scales, strict=True))
+        for point, change, scale in reversed(triples):
+            weight = scale * _inner(point, direction)
+            direction -= weight[:, None] * change
+            weights.append(weight)
+        direction = precondition(direction.astype(np.float64)).astype(np.float32)
+        for (point, change, scale), weight in zip(triples, reversed(weights), strict=True):
+            direction += (weight - scale * _inner(change, direction))[:, None] * point
+        found: F64 = direction.astype(np.float64)
+        return found
+
+
+def _inner(one: NDArray[T], other: NDArray[T]) -> NDArray[T]:
+    found: NDArray[T] = np.einsum("mp,mp->m", one, other)
+    return found
 
 
 @dataclass(frozen=True)
@@ -23,16 +85,18 @@ class Minimum:
     """Where each problem ended.
 
     Attributes:
-        point: (outputs, problems, features).
+        point: (problems, numbers).
         value: (problems,) the objective there.
         converged: (problems,) whether the estimated rest is below the tolerance.
         steps: Evaluations of the batch.
+        history: What is known of the curvature.
     """
 
     point: F64
     value: F64
     converged: NDArray[np.bool_]
     steps: int
+    history: History
 
 
 def minimise(
@@ -41,6 +105,7 @@ def minimise(
     precondition: Precondition,
     *,
     tolerance: float,
+    history: History | None = None,
     most: int = MOST_STEPS,
 ) -> Minimum:
     """Minimise smooth convex functions by L-BFGS, each with its own steps, all in one batch.
@@ -50,11 +115,12 @@ def minimise(
     take no more part in the work.
 
     Args:
-        evaluate: Values (m,) and gradients (outputs, m, features) at points of that shape, for the
-            problems at some places.
-        start: (outputs, problems, features).
+        evaluate: Values (m,) and gradients (m, numbers) at points of that shape, for the problems
+            at some places.
+        start: (problems, numbers).
         precondition: An approximate inverse Hessian applied to gradients of some problems.
         tolerance: Relative to the value.
+        history: What is known of the curvature, such as from functions much like these.
         most: Evaluations at most.
 
     Returns:
@@ -63,41 +129,24 @@ def minimise(
     References:
         Nocedal (1980), Updating quasi-Newton matrices with limited storage.
     """
-    problems = start.shape[1]
-    final, values = start.copy(), np.empty(problems)
-    converged = np.zeros(problems, bool)
-    at = _State(np.arange(problems), start, *evaluate(start, np.arange(problems)))
-    history, steps = _History(), 1
+    everybody = np.arange(len(start))
+    ended = _Ended.of(start)
+    at = _State(everybody, start, *evaluate(start, everybody), history or History())
+    steps = 1
     while True:
-        step = -history.apply(at.gradient, partial(_applied, precondition, at.active))
+        step = -at.history.apply(at.gradient, at.by(precondition))
         slope = _inner(at.gradient, step)
         done = -slope / 2 <= tolerance * np.maximum(np.abs(at.value), np.finfo(float).tiny)
         moved, stuck = at, np.zeros(len(at.active), bool)
         if not done.all() and steps < most:
             moved, tried, stuck = _search(evaluate, at, step, slope, done)
             steps += tried
-        ended = done | stuck | (steps >= most)
-        final[:, at.active[ended]] = at.point[:, ended]
-        values[at.active[ended]] = at.value[ended]
-        converged[at.active[ended]] = (done | stuck)[ended]
-        if ended.all():
-            return Minimum(final, values, converged, steps)
-        kept = ~ended
-        history.add(
-            (moved.point - at.point)[:, kept], (moved.gradient - at.gradient)[:, kept], kept
-        )
-        at = _State(
-            at.active[kept], moved.point[:, kept], moved.value[kept], moved.gradient[:, kept]
-        )
-
-
-def _applied(precondition: Precondition, who: Index, gradient: F64) -> F64:
-    return precondition(gradient, who)
-
-
-def _inner(one: F64, other: F64) -> F64:
-    found: F64 = np.einsum("kmd,kmd->m", one, other)
-    return found
+        over = done | stuck | (steps >= most)
+        if over.any():
+            ended.take(at, over, converged=done | stuck)
+        if over.all():
+            return Minimum(ended.point, ended.value, ended.converged, steps, ended.joined())
+        at = at.next(moved, ~over)
 
 
 @dataclass
@@ -108,6 +157,52 @@ class _State:
     point: F64
     value: F64
     gradient: F64
+    history: History
+
+    def by(self, precondition: Precondition) -> Callable[[F64], F64]:
+        return lambda gradient: precondition(gradient, self.active)
+
+    def next(self, moved: "_State", kept: NDArray[np.bool_]) -> "_State":
+        """Go where they moved, without those that have ended."""
+        if kept.all():
+            self.history.add(moved.point - self.point, moved.gradient - self.gradient)
+            return moved
+        history = self.history.of(kept)
+        point, gradient = moved.point[kept], moved.gradient[kept]
+        history.add(point - self.point[kept], gradient - self.gradient[kept])
+        return _State(self.active[kept], point, moved.value[kept], gradient, history)
+
+
+@dataclass
+class _Ended:
+    """Where the problems are that have ended."""
+
+    point: F64
+    value: F64
+    converged: NDArray[np.bool_]
+    histories: list[tuple[Index, History]]
+
+    @classmethod
+    def of(cls, start: F64) -> "_Ended":
+        return cls(start.copy(), np.empty(len(start)), np.zeros(len(start), bool), [])
+
+    def take(self, at: _State, over: NDArray[np.bool_], *, converged: NDArray[np.bool_]) -> None:
+        who = at.active[over]
+        self.point[who], self.value[who] = at.point[over], at.value[over]
+        self.converged[who] = converged[over]
+        self.histories.append((who, at.history.of(over)))
+
+    def joined(self) -> History:
+        """The last of what is known of each, as far as all have it."""
+        least = min(len(one.points) for _, one in self.histories)
+        order = np.argsort(np.concatenate([who for who, _ in self.histories]))
+        told: list[list[F32]] = []
+        for name in ("points", "gradients", "scales"):
+            each = [getattr(one, name) for _, one in self.histories]
+            told.append(
+                [np.concatenate([one[back] for one in each])[order] for back in range(-least, 0)]
+            )
+        return History(*told)
 
 
 def _search(
@@ -118,51 +213,19 @@ def _search(
     Returns:
         Where they are then, the evaluations it took, and which are stuck.
     """
-    moved = _State(at.active, at.point.copy(), at.value.copy(), at.gradient.copy())
+    moved = _State(at.active, at.point.copy(), at.value.copy(), at.gradient.copy(), at.history)
     size = np.ones(len(at.active))
     left = np.flatnonzero(~done)
     tried = 0
     while len(left) and tried < MOST_HALVINGS:
-        trial = at.point[:, left] + size[left][:, None] * step[:, left]
+        trial = at.point[left] + size[left][:, None] * step[left]
         found, slopes = evaluate(trial, at.active[left])
         tried += 1
         good = found <= at.value[left] + SUFFICIENT * size[left] * slope[left]
-        moved.point[:, left[good]] = trial[:, good]
-        moved.value[left[good]], moved.gradient[:, left[good]] = found[good], slopes[:, good]
+        moved.point[left[good]] = trial[good]
+        moved.value[left[good]], moved.gradient[left[good]] = found[good], slopes[good]
         left = left[~good]
         size[left] /= 2
     stuck = np.zeros(len(at.active), bool)
     stuck[left] = True  # the value no longer falls: rounding has the last word
     return moved, tried, stuck
-
-
-@dataclass
-class _History:
-    """The last differences of points and gradients, from which L-BFGS knows the curvature."""
-
-    points: list[F64] = field(default_factory=list)
-    gradients: list[F64] = field(default_factory=list)
-    scales: list[F64] = field(default_factory=list)
-
-    def add(self, point: F64, gradient: F64, kept: NDArray[np.bool_]) -> None:
-        """Take the newest differences, of the problems that go on."""
-        self.points = [*(one[:, kept] for one in self.points[1 - MEMORY :]), point]
-        self.gradients = [*(one[:, kept] for one in self.gradients[1 - MEMORY :]), gradient]
-        curvature = _inner(point, gradient)
-        safe = curvature > 0
-        scale = np.divide(1.0, curvature, out=np.zeros_like(curvature), where=safe)
-        self.scales = [*(one[kept] for one in self.scales[1 - MEMORY :]), scale]
-
-    def apply(self, gradient: F64, precondition: Callable[[F64], F64]) -> F64:
-        """The inverse Hessian times the gradient, by the two loops."""
-        direction = gradient.copy()
-        weights = []
-        triples = list(zip(self.points, self.gradients, self.scales, strict=True))
-        for point, change, scale in reversed(triples):
-            weight = scale * _inner(point, direction)
-            direction -= weight[:, None] * change
-            weights.append(weight)
-        direction = precondition(direction)
-        for (point, change, scale), weight in zip(triples, reversed(weights), strict=True):
-            direction += (weight - scale * _inner(change, direction))[:, None] * point
-        return direction

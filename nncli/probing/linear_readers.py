@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncli.probing import logistic, ridge
-from nncli.probing.features import F64, Training
+from nncli.probing.cross_entropy import Link, summed_loss
+from nncli.probing.features import Training
 from nncli.probing.fitted import Fitted
-from nncli.probing.settings import COARSE, FINE, Settings
+from nncli.probing.settings import CHOOSING, FINE, Settings
 from nncli.probing.targets import Target
 
 Values = NDArray[Any]
@@ -24,24 +25,24 @@ def fit_linear(
 ) -> list[Fitted]:
     """Logistic regressions of several vectors of values, with one penalty."""
     strength = float(penalty or settings.penalties[0])
-    found = logistic.solve(
-        data.x,
-        _columns(target, several),
-        np.full(len(several), strength),
-        spectrum=data.spectrum,
-        link=_link(target),
-        tolerance=settings.tolerance,
-    )
+    each = np.full(len(several), strength)
+    y = np.stack([_given(target, one) for one in several])
+    told: dict[str, Any] = {"tolerance": settings.tolerance, **_told(data, target)}
+    found = logistic.solve(data.x, y, each, **told)
     return [_linear(found, place, strength) for place in range(len(several))]
 
 
-def _link(target: Target) -> logistic.Link:
+def _told(data: Training, target: Target) -> dict[str, Any]:
+    return {"spectrum": data.spectrum, "link": _link(target), "outputs": target.outputs}
+
+
+def _link(target: Target) -> Link:
     return "softmax" if target.kind == "classes" else "sigmoid"
 
 
-def _columns(target: Target, several: Sequence[Values]) -> F64:
-    """Encoded values as the solver takes them, (outputs, problems, n)."""
-    return np.stack([target.encoded(one).T for one in several], axis=1)
+def _given(target: Target, values: Values) -> Values:
+    """Values as the solver takes them: classes (n,), or labels (K, n)."""
+    return values if target.kind == "classes" else target.encoded(values).T
 
 
 def _linear(found: logistic.Solution, place: int, penalty: float) -> Fitted:
@@ -56,34 +57,36 @@ def choose_linear(data: Training, values: Values, target: Target, settings: Sett
     Weaker penalties, which take by far the most work, are not tried once the loss has risen twice
     in a row.
     """
-    y = _columns(target, [values])
-    parts = list(data.parts())
-    mask = np.ones((len(parts) + 1, len(data)), bool)
-    for place, part in enumerate(parts):
-        mask[place, part] = False
+    y, parts = _given(target, values)[None], list(data.parts())
+    without = [*parts, slice(0, 0)]
     narrow: Any = data.x.astype(np.float32)
-    labels: Any = y.astype(np.float32)
-    told: dict[str, Any] = {"spectrum": data.spectrum, "link": _link(target)}
+    told = _told(data, target)
     path: list[tuple[float, float, logistic.Solution]] = []
     last = None
     for penalty in sorted(settings.penalties, reverse=True):
-        each = np.full(len(mask), penalty)
-        last = logistic.solve(narrow, labels, each, mask=mask, start=last, tolerance=COARSE, **told)
-        loss = sum(
-            logistic.loss(data.x[part], y[:, 0, part], last.weight[place], last.bias[place], **told)
-            for place, part in enumerate(parts)
+        each = np.full(len(without), penalty)
+        last = logistic.solve(
+            narrow, y, each, without=without, start=last, tolerance=CHOOSING, **told
         )
-        kept = logistic.Solution(last.weight[-1:], last.bias[-1:], last.value[-1:], True, 0)
-        path.append((float(loss), penalty, kept))
-        if _rising([one for one, _, _ in path]):
+        path.append((_held_out_loss(data, y[0], last, _link(target)), penalty, last.only(-1)))
+        if rising([one for one, _, _ in path]):
             break
     _, penalty, start = min(path, key=lambda one: one[0])
-    final = logistic.solve(data.x, y, np.array([penalty]), start=start, tolerance=FINE, **told)
+    final = logistic.solve(data.x, y, start.penalty, start=start, tolerance=FINE, **told)
     fitted = _linear(final, 0, penalty)
     return Fitted(fitted.reader, fitted.arrays, penalty, fitted.note or _edge(penalty, settings))
 
 
-def _rising(losses: list[float]) -> bool:
+def _held_out_loss(data: Training, y: Values, found: logistic.Solution, link: Link) -> float:
+    """The loss of each problem on the fold that it has left out, in nats, summed."""
+    return sum(
+        summed_loss(data.x[part] @ found.weight[place] + found.bias[place], y[..., part], link)
+        for place, part in enumerate(data.parts())
+    )
+
+
+def rising(losses: list[float]) -> bool:
+    """Whether the last two of some losses rose, each above the one before."""
     return len(losses) > 2 and losses[-3] < losses[-2] < losses[-1]
 
 

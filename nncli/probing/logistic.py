@@ -5,23 +5,21 @@ penalty times the squared weights; the intercept is not penalised. This is sciki
 `C = 1 / penalty`.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.probing.descent import F64, Index, Precondition, minimise
+from nncli.probing.cross_entropy import Link, answer_spectrum, answers, losses
+from nncli.probing.descent import F32, F64, History, Index, Precondition, minimise
 from nncli.probing.features import Spectrum
 
-Link = Literal["softmax", "sigmoid"]
-
 TOLERANCE = 1e-6
-BATCH_NUMBERS = 1 << 23  # logits held at once
-LEAST_LOGIT = (
-    -60.0
-)  # below the largest: e^-60 is nothing, and no number that is slow to compute with
-SMALLEST_CURVATURE = 1e-6
+BLOCK_NUMBERS = 1 << 15  # logits held at once, so that they stay in the cache
+FEWEST_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,8 @@ class Solution:
         value: (problems,) the objective, in nats.
         converged: Whether all of them did.
         steps: Products with the data.
+        penalty: (problems,) with which they were solved.
+        history: What is known of the curvature.
     """
 
     weight: F64
@@ -41,15 +41,24 @@ class Solution:
     value: F64
     converged: bool
     steps: int
+    penalty: F64
+    history: History = field(default_factory=History, repr=False)
+
+    def only(self, place: int) -> "Solution":
+        """One of the problems."""
+        one = [place]
+        told = self.weight[one], self.bias[one], self.value[one], self.converged, self.steps
+        return Solution(*told, self.penalty[one], self.history.of(np.array(one)))
 
 
 def solve(
     x: F64,
-    y: F64,
+    y: NDArray[Any],
     penalty: F64,
     *,
+    outputs: int,
     spectrum: Spectrum,
-    mask: NDArray[np.bool_] | None = None,
+    without: Sequence[slice] | None = None,
     link: Link = "softmax",
     start: Solution | None = None,
     tolerance: float = TOLERANCE,
@@ -57,16 +66,19 @@ def solve(
     """Fit logistic regressions on one matrix, side by side.
 
     The Hessian is close to the product of the covariance of the features and of the mean
-    covariance of the answers, which is diagonal in the eigenvectors of both: with that as a
-    preconditioner a few products with the data are enough, whatever the penalty.
+    covariance of the answers, which is diagonal in the eigenvectors of both, and makes a good
+    preconditioner. Where the same was solved with another penalty, what was learnt of the
+    curvature there holds but for the penalty, which is known; weak penalties take half the steps.
 
     Args:
         x: (n, d), standardised. Products are taken in its type; points, sums and steps are float64
             all the same, so that float32 gives the value to about 1e-6.
-        y: (K, problems, n) or (K, 1, n), where it is the same in all: one-hot, or 0 and 1.
+        y: Classes (problems, n), or labels 0 and 1, (problems, K, n); (1, ...) where all problems
+            have the same.
         penalty: (problems,) of each, above 0.
+        outputs: The number K of classes or labels.
         spectrum: Eigenvalues of the covariance of x, or of rows much like them.
-        mask: (problems, n) the rows that count; all by default.
+        without: The rows that each problem leaves out; none by default.
         link: `softmax` for classes that exclude each other, `sigmoid` for labels that do not.
         start: Where to begin; by default at the frequencies of the classes.
         tolerance: Of the value, relative.
@@ -77,181 +89,152 @@ def solve(
     References:
         Böhning (1992), Multinomial logistic regression algorithm.
     """
-    problems = len(penalty)
-    most = max(1, BATCH_NUMBERS // (len(x) * len(y)))
-    parts = [np.arange(at, min(at + most, problems)) for at in range(0, problems, most)]
-    found = [
-        _Batch(x=x, y=y, penalty=penalty, spectrum=spectrum, mask=mask, link=link, part=part).solve(
-            start, tolerance
-        )
-        for part in parts
-    ]
+    gaps = [slice(0, 0)] * len(penalty) if without is None else list(without)
+    batch = _Batch(x, y, penalty, outputs, spectrum, gaps, link)
+    point, history = batch.begin() if start is None else batch.resume(start)
+    found = minimise(
+        batch.evaluate,
+        point,
+        batch.preconditioner(point),
+        tolerance=tolerance,
+        history=history,
+    )
+    shaped = batch.shaped(found.point)
     return Solution(
-        np.concatenate([one.weight for one in found]),
-        np.concatenate([one.bias for one in found]),
-        np.concatenate([one.value for one in found]),
-        all(one.converged for one in found),
-        sum(one.steps for one in found),
+        np.ascontiguousarray(shaped[:, :, :-1].transpose(0, 2, 1)),
+        shaped[:, :, -1].copy(),
+        found.value,
+        bool(found.converged.all()),
+        found.steps,
+        penalty,
+        found.history,
     )
 
 
+@dataclass(frozen=True)
 class _Batch:
-    """Problems that are solved at once. Points are (K, problems, d + 1), the intercept last."""
+    """Problems that are solved at once; a point is (K, d + 1) numbers, the intercepts last."""
 
-    def __init__(
-        self,
-        *,
-        x: F64,
-        y: F64,
-        penalty: F64,
-        spectrum: Spectrum,
-        mask: NDArray[np.bool_] | None,
-        link: Link,
-        part: Index,
-    ) -> None:
-        self.x, self.spectrum, self.link, self.part = x, spectrum, link, part
-        self.y = y if y.shape[1] == 1 else y[:, part]
-        self.penalty = penalty[part]
-        self.mask = np.ones((1, len(x)), bool) if mask is None else mask[part]
-        self.rows = np.broadcast_to(self.mask.sum(axis=1), self.penalty.shape).astype(np.float64)
+    x: F64
+    y: NDArray[Any]
+    penalty: F64
+    outputs: int
+    spectrum: Spectrum
+    gaps: list[slice]
+    link: Link
 
-    def solve(self, start: Solution | None, tolerance: float) -> Solution:
-        """Minimise the objectives of all problems."""
-        point = self._begin() if start is None else self._resume(start)
-        precondition = self._preconditioner(point)
-        found = minimise(self._evaluate, point, precondition, tolerance=tolerance)
-        weight = np.ascontiguousarray(found.point[:, :, :-1].transpose(1, 2, 0))
-        bias = found.point[:, :, -1].T.copy()
-        done = bool(found.converged.all())
-        return Solution(weight, bias, found.value, done, found.steps)
+    def shaped(self, point: NDArray[Any]) -> NDArray[Any]:
+        """Points (problems, K, d + 1)."""
+        return point.reshape(len(point), self.outputs, -1)
 
-    def _begin(self) -> F64:
+    def begin(self) -> tuple[F64, History]:
         """No weights, and the intercepts that the frequencies of the classes ask for."""
-        point = np.zeros((len(self.y), len(self.part), self.x.shape[1] + 1))
-        sums = np.where(self.mask, self.y, 0).sum(axis=2, dtype=np.float64)
-        share = (sums + 0.5) / (self.rows + 1.0)
-        log = np.log(share)
-        point[:, :, -1] = log - (np.log1p(-share) if self.link == "sigmoid" else log.mean(axis=0))
-        return point
+        problems, n = len(self.penalty), len(self.x)
+        point = np.zeros((problems, self.outputs, self.x.shape[1] + 1))
+        for place, gap in enumerate(self.gaps):
+            mine = np.r_[0 : gap.start, gap.stop : n]
+            y = self.y[place if len(self.y) > 1 else 0]
+            many = self.link == "sigmoid"
+            sums = y[:, mine].sum(axis=1) if many else np.bincount(y[mine], minlength=self.outputs)
+            share = (sums + 0.5) / (len(mine) + 1.0)
+            log = np.log(share)
+            point[place, :, -1] = log - (np.log1p(-share) if many else log.mean())
+        return point.reshape(problems, -1), History()
 
-    def _resume(self, start: Solution) -> F64:
-        point = np.empty((len(self.y), len(self.part), self.x.shape[1] + 1))
-        point[:, :, :-1] = start.weight[self.part].transpose(2, 0, 1)
-        point[:, :, -1] = start.bias[self.part].T
-        return point
+    def resume(self, start: Solution) -> tuple[F64, History]:
+        """Where others ended, and what is known of the curvature there."""
+        bias = start.bias[:, :, None]
+        point = np.concatenate([start.weight.transpose(0, 2, 1), bias], axis=2)
+        further = self.penalty - start.penalty
 
-    def _logits(self, point: F64) -> F64:
-        """(K, problems, rows), so that all that is done to them runs along the rows."""
-        outputs, problems, _ = point.shape
-        narrow = point.astype(self.x.dtype, copy=False)
-        flat = narrow[:, :, :-1].reshape(outputs * problems, -1) @ self.x.T
-        found: F64 = flat.reshape(outputs, problems, -1)
-        found += narrow[:, :, -1:]
+        def change(difference: F32) -> F32:
+            found: F32 = self.shaped(further.astype(np.float32)[:, None] * difference)
+            found[:, :, -1] = 0
+            return found.reshape(len(found), -1)
+
+        return point.reshape(len(point), -1), start.history.moved(change)
+
+    def _segments(self, who: Index) -> Iterator[tuple[slice, Index]]:
+        """Rows that the same of some problems have, and which these are among them."""
+        gaps = [self.gaps[one] for one in who]
+        bounds = sorted({0, len(self.x), *(end for one in gaps for end in (one.start, one.stop))})
+        for start, stop in pairwise(bounds):
+            inside = [at for at, one in enumerate(gaps) if stop <= one.start or one.stop <= start]
+            if inside:
+                yield slice(start, stop), np.array(inside)
+
+    def _blocks(self, rows: slice, problems: int) -> Iterator[slice]:
+        step = max(FEWEST_ROWS, BLOCK_NUMBERS // (problems * self.outputs))
+        for at in range(rows.start, rows.stop, step):
+            yield slice(at, min(at + step, rows.stop))
+
+    def _logits(self, weights: F64, bias: F64, rows: slice) -> F64:
+        """(problems, K, rows), so that all that is done to them runs along the rows."""
+        found: F64 = (weights @ self.x[rows].T).reshape(*bias.shape, -1)
+        found += bias[:, :, None]
         return found
 
-    def _evaluate(self, point: F64, who: Index) -> tuple[F64, F64]:
-        y = self.y if self.y.shape[1] == 1 else self.y[:, who]
-        mask = self.mask if len(self.mask) == 1 else self.mask[who]
-        loss, residual = _losses(self._logits(point), y, self.link)
-        residual *= mask
-        weights, penalty = point[:, :, :-1], self.penalty[who]
-        value = np.where(mask, loss, 0).sum(axis=1, dtype=np.float64)
-        value += penalty / 2 * np.einsum("kmd,kmd->m", weights, weights)
-        gradient = np.empty_like(point)
-        flat = residual.reshape(-1, residual.shape[2])
-        gradient[:, :, :-1] = (flat @ self.x).reshape(weights.shape)
-        gradient[:, :, :-1] += penalty[:, None] * weights
-        gradient[:, :, -1] = residual.sum(axis=2, dtype=np.float64)
-        return value, gradient
+    def _narrow(self, point: F64) -> tuple[F64, F64]:
+        """Weights (problems * K, d) and intercepts (problems, K), in the type of the rows."""
+        shaped = self.shaped(point).astype(self.x.dtype, copy=False)
+        return shaped[:, :, :-1].reshape(-1, shaped.shape[2] - 1), shaped[:, :, -1].copy()
 
-    def _preconditioner(self, point: F64) -> Precondition:
+    def evaluate(self, point: F64, who: Index) -> tuple[F64, F64]:
+        """Objectives (m,) and gradients (m, numbers) of some problems."""
+        shaped, penalty = self.shaped(point), self.penalty[who]
+        gradient = penalty[:, None, None] * shaped
+        gradient[:, :, -1] = 0
+        value = np.einsum("mkd,mkd->m", gradient, shaped) / 2
+        for segment, inside in self._segments(who):
+            weights, bias = self._narrow(point[inside])
+            slopes = np.zeros(weights.shape)
+            for rows in self._blocks(segment, len(inside)):
+                y = self.y[..., rows] if len(self.y) == 1 else self.y[who[inside]][..., rows]
+                loss, residual = losses(self._logits(weights, bias, rows), y, self.link)
+                slopes += residual.reshape(len(weights), -1) @ self.x[rows]
+                value[inside] += loss.sum(axis=1, dtype=np.float64)
+                gradient[inside, :, -1] += residual.sum(axis=2, dtype=np.float64)
+            gradient[inside, :, :-1] += slopes.reshape(len(inside), self.outputs, -1)
+        return value, gradient.reshape(point.shape)
+
+    def preconditioner(self, point: F64) -> Precondition:
         """The inverse of the covariance of the features times that of the answers at a point."""
-        answers = _answers(self._logits(point), self.link)
-        curvature, axes = _answer_spectrum(answers, self.mask, self.rows, self.link)
+        rows, curvature, axes = self._answers(point)
         values, vectors = self.spectrum.values, self.spectrum.vectors
+        if vectors is not None:
+            vectors = vectors.astype(self.x.dtype, copy=False)
 
         def apply(gradient: F64, who: Index) -> F64:
-            turned = np.einsum("mkj,kmd->jmd", axes[who], gradient)
+            turned = np.matmul(axes[who].transpose(0, 2, 1), self.shaped(gradient))
             weights = turned[:, :, :-1]
             if vectors is not None:
                 weights = _times(weights, vectors)
-            curved = (self.rows[who, None] * curvature[who]).T[:, :, None]
-            weights = weights / (curved * values + self.penalty[who][:, None])
+            curved = (rows[who, None] * curvature[who])[:, :, None]
+            weights = weights / (curved * values + self.penalty[who][:, None, None])
             if vectors is not None:
                 weights = _times(weights, vectors.T)
             found = np.concatenate([weights, turned[:, :, -1:] / curved], axis=2)
-            back: F64 = np.einsum("mkj,jmd->kmd", axes[who], found)
+            back: F64 = np.matmul(axes[who], found).reshape(gradient.shape)
             return back
 
         return apply
 
+    def _answers(self, point: F64) -> tuple[F64, F64, F64]:
+        """Rows of each problem, and the decomposed covariance of its answers to them."""
+        problems, k = len(point), self.outputs
+        count, mean = np.zeros(problems), np.zeros((problems, k))
+        second = np.zeros((problems, k, k))
+        for segment, inside in self._segments(np.arange(problems)):
+            weights, bias = self._narrow(point[inside])
+            for rows in self._blocks(segment, len(inside)):
+                found = answers(self._logits(weights, bias, rows), self.link)
+                count[inside] += found.shape[2]
+                mean[inside] += found.sum(axis=2, dtype=np.float64)
+                second[inside] += np.matmul(found, found.transpose(0, 2, 1))
+        mean, second = mean / count[:, None], second / count[:, None, None]
+        return count, *answer_spectrum(mean, second, self.link)
+
 
 def _times(stack: F64, matrix: F64) -> F64:
-    flat = stack.reshape(-1, stack.shape[2]) @ matrix
+    flat = stack.reshape(-1, stack.shape[2]).astype(matrix.dtype, copy=False) @ matrix
     return flat.reshape(*stack.shape[:2], -1)
-
-
-def _losses(logits: F64, y: F64, link: Link) -> tuple[F64, F64]:
-    """The loss of each problem and row, and its derivative by the logits, in their place."""
-    if link == "sigmoid":
-        # log(1 + e^z) - y z, without overflow
-        loss = (np.logaddexp(0, logits) - y * logits).sum(axis=0)
-        return loss, _answers(logits, link) - y
-    logits -= logits.max(axis=0)
-    np.maximum(logits, LEAST_LOGIT, out=logits)
-    right = np.zeros(logits.shape[1:], logits.dtype)
-    for one, labels in zip(logits, y, strict=True):
-        right += one * labels
-    np.exp(logits, out=logits)
-    total = logits.sum(axis=0)
-    loss = np.log(total) - right
-    logits /= total
-    logits -= y
-    return loss, logits
-
-
-def _answers(logits: F64, link: Link) -> F64:
-    """Probabilities of logits, in their place."""
-    if link == "sigmoid":
-        found: F64 = 0.5 * (1 + np.tanh(logits / 2))
-        return found
-    logits -= logits.max(axis=0)
-    np.maximum(logits, LEAST_LOGIT, out=logits)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=0)
-    return logits
-
-
-def _answer_spectrum(
-    answers: F64, mask: NDArray[np.bool_], rows: F64, link: Link
-) -> tuple[F64, F64]:
-    """Eigenvalues (problems, K) and eigenvectors of the mean covariance of the answers."""
-    held = np.where(mask, answers, 0)
-    outputs = len(held)
-    if link == "sigmoid":
-        curvature = (held * (1 - held)).sum(axis=2, dtype=np.float64).T / rows[:, None]
-        axes = np.broadcast_to(np.eye(outputs), (len(rows), outputs, outputs))
-        return np.maximum(curvature, SMALLEST_CURVATURE), axes
-    mean = held.sum(axis=2, dtype=np.float64).T / rows[:, None]
-    by_problem = held.transpose(1, 0, 2)
-    second = np.matmul(by_problem, by_problem.transpose(0, 2, 1)).astype(np.float64)
-    spread = -second / rows[:, None, None]
-    places = np.arange(outputs)
-    spread[:, places, places] += mean
-    curvature, axes = np.linalg.eigh(spread)
-    return np.maximum(curvature, SMALLEST_CURVATURE), axes
-
-
-def probabilities(logits: F64, link: Link) -> F64:
-    """Probabilities (n, K) of logits (n, K)."""
-    return _answers(logits.T.astype(np.float64, copy=True), link).T
-
-
-def loss(x: F64, y: F64, weight: F64, bias: F64, *, link: Link, spectrum: Spectrum) -> float:
-    """The summed cross-entropy, in nats, of one solution on rows (n, d) with y (K, n)."""
-    del spectrum  # so that callers can pass what they pass to `solve`
-    logits = (x @ weight + bias).T
-    if link == "sigmoid":
-        return float((np.logaddexp(0, logits) - y * logits).sum())
-    logits = logits - logits.max(axis=0)
-    return float(np.log(np.exp(logits).sum(axis=0)).sum() - (logits * y).sum())

@@ -8,7 +8,8 @@ from nncli.errors import UsageError, closest
 
 PENALTIES = tuple(10.0**power for power in range(-2, 6))
 FINE = 1e-6  # tolerance of the fits that answers come from
-COARSE = 1e-5  # of those that choose the penalty
+COARSE = 1e-5  # of those that are averaged over draws
+CHOOSING = 3e-5  # of those that choose the penalty
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,10 @@ from nncli.probing import (
     together,
 )
 from nncli.probing.control_tasks import control_values
+from nncli.probing.cross_entropy import probabilities
 from nncli.probing.description_length import online_code_length
 from nncli.probing.features import Training, rotate, standardise
-from nncli.probing.logistic import probabilities, solve
+from nncli.probing.logistic import solve
 from nncli.probing.partition import duplicates
 from nncli.probing.readers import READERS
 from nncli.probing.ridge import cross_validate, fit
@@ -35,10 +36,6 @@ def gaussian_classes(seed=53, n=1024, d=16, c=4):
     w = r.standard_normal((d, c))
     x = r.standard_normal((n, d))
     return x, (x @ w + 1.5 * r.standard_normal((n, c))).argmax(1)
-
-
-def one_hot(y):
-    return np.ascontiguousarray(np.eye(int(y.max()) + 1)[y].T)[:, None]
 
 
 def log_loss(weight, bias, x, y, penalty):
@@ -74,7 +71,7 @@ QUICK = Effort(controls=2, orders=0, resamples=200)
 @pytest.mark.parametrize("penalty", [0.01, 1.0, 100.0])
 def test_logistic_solutions_have_the_objective_of_scikit_learn(penalty):
     x, y = gaussian_classes()
-    found = solve(x, one_hot(y), np.array([penalty]), spectrum=Training(x).spectrum)
+    found = solve(x, y[None], np.array([penalty]), outputs=4, spectrum=Training(x).spectrum)
     peer = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=5000).fit(x, y)
     wanted = log_loss(peer.coef_.T, peer.intercept_, x, y, penalty)
     assert found.converged
@@ -86,23 +83,42 @@ def test_logistic_solutions_have_the_objective_of_scikit_learn(penalty):
 
 def test_problems_that_share_a_matrix_are_those_that_are_solved_alone():
     x, y = gaussian_classes(n=300)
-    mask = np.ones((3, 300), bool)
-    mask[0, :100] = mask[1, 200:] = False
-    spectrum = Training(x).spectrum
-    together = solve(x, one_hot(y), np.full(3, 2.0), spectrum=spectrum, mask=mask, tolerance=1e-10)
-    for place, rows in enumerate(mask):
+    told = {"spectrum": Training(x).spectrum, "outputs": 4, "tolerance": 1e-10}
+    gaps = [slice(0, 100), slice(200, 300), slice(0, 0)]
+    together = solve(x, y[None], np.full(3, 2.0), without=gaps, **told)
+    for place, gap in enumerate(gaps):
+        rows = np.r_[0 : gap.start, gap.stop : 300]
         peer = LogisticRegression(C=0.5, tol=1e-10, max_iter=5000).fit(x[rows], y[rows])
         wanted = peer.coef_.T - peer.coef_.T.mean(axis=1, keepdims=True)
         assert np.abs(together.weight[place] - wanted).max() < 1e-3
 
 
+def test_what_was_learnt_at_another_penalty_changes_the_steps_and_not_the_solution():
+    x, y = gaussian_classes()
+    told = {"spectrum": Training(x).spectrum, "outputs": 4, "tolerance": 1e-9}
+    strong = solve(x, y[None], np.array([10.0]), **told)
+    further = solve(x, y[None], np.array([0.1]), start=strong, **told)
+    alone = solve(x, y[None], np.array([0.1]), **told)
+    assert further.value[0] == pytest.approx(alone.value[0], rel=1e-8)
+    assert further.steps < alone.steps
+
+
+def test_values_of_its_own_for_each_problem_are_solved_side_by_side():
+    x, y = gaussian_classes(n=300)
+    several = np.stack([y, y[::-1]])
+    told = {"spectrum": Training(x).spectrum, "outputs": 4, "tolerance": 1e-10}
+    found = solve(x, several, np.array([1.0, 5.0]), **told)
+    for place, (one, penalty) in enumerate(zip(several, (1.0, 5.0), strict=True)):
+        peer = LogisticRegression(C=1 / penalty, tol=1e-10, max_iter=5000).fit(x, one)
+        wanted = log_loss(peer.coef_.T, peer.intercept_, x, one, penalty)
+        assert found.value[place] == pytest.approx(wanted, rel=1e-7)
+
+
 def test_labels_that_go_together_are_as_many_logistic_regressions():
     x, y = gaussian_classes(n=400)
     labels = np.stack([y > 1, y % 2 == 0]).astype(float)
-    found = solve(
-        x, labels[:, None], np.array([1.0]), spectrum=Training(x).spectrum, link="sigmoid",
-        tolerance=1e-10,
-    )  # fmt: skip
+    told = {"spectrum": Training(x).spectrum, "link": "sigmoid", "outputs": 2}
+    found = solve(x, labels[None], np.array([1.0]), tolerance=1e-10, **told)
     for place, one in enumerate(labels):
         peer = LogisticRegression(C=1.0, tol=1e-10, max_iter=5000).fit(x, one)
         assert np.abs(found.weight[0][:, place] - peer.coef_[0]).max() < 1e-3
@@ -110,9 +126,9 @@ def test_labels_that_go_together_are_as_many_logistic_regressions():
 
 def test_float32_products_give_the_value_to_a_millionth():
     x, y = gaussian_classes()
-    told = {"spectrum": Training(x).spectrum, "tolerance": 1e-6}
-    wide = solve(x, one_hot(y), np.array([1.0]), **told)
-    narrow = solve(x.astype(np.float32), one_hot(y).astype(np.float32), np.array([1.0]), **told)
+    told = {"spectrum": Training(x).spectrum, "tolerance": 1e-6, "outputs": 4}
+    wide = solve(x, y[None], np.array([1.0]), **told)
+    narrow = solve(x.astype(np.float32), y[None], np.array([1.0]), **told)
     assert narrow.value[0] == pytest.approx(wide.value[0], rel=3e-6)
 
 
@@ -179,10 +195,8 @@ class TestCodeLength:
         target = target_of(y, "y", source="x")
 
         def answer(seen, new):
-            one = solve(
-                x[seen], one_hot(y[seen]), np.array([1.0]), spectrum=Training(x).spectrum,
-                tolerance=1e-9,
-            )  # fmt: skip
+            told = {"outputs": 4, "spectrum": Training(x).spectrum, "tolerance": 1e-9}
+            one = solve(x[seen], y[None, seen], np.array([1.0]), **told)
             return x[new] @ one.weight[0] + one.bias[0]
 
         ends = [64, 128, 256, 512, 1024]
