@@ -110,7 +110,7 @@ CASES["triage evaluate"] = Case(
     ("predictions.parquet", "--resamples", "50"), "table", ("predictions.parquet",), ".parquet"
 )
 CASES["triage second-opinion"] = Case(
-    ("--predictions", "predictions.parquet", "--ratings", "ratings.parquet", "--folds", "3"),
+    ("--ratings", "ratings.parquet", "--predictions", "predictions.parquet", "--folds", "3"),
     "table",
     ("predictions.parquet", "ratings.parquet"),
     ".parquet",
