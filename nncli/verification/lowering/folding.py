@@ -45,7 +45,10 @@ def _uses(nodes: dict[int, Node], last: int) -> dict[int, int]:
 
 
 def _absorbed(nodes: dict[int, Node], node: Sum, uses: dict[int, int]) -> Sum:
-    """A sum with those of its parents taken in that nothing else takes."""
+    """A sum with those of its parents taken in that nothing else takes.
+
+    It may have a parent twice then, by different maps: in `f(x) + x`.
+    """
     changed = True
     while changed:
         changed = False
@@ -54,7 +57,7 @@ def _absorbed(nodes: dict[int, Node], node: Sum, uses: dict[int, int]) -> Sum:
             if not isinstance(before, Sum) or uses[parent] != 1:
                 continue
             maps = [_composed(node.maps[at], one) for one in before.maps]
-            if any(one is None for one in maps) or set(before.parents) & set(node.parents):
+            if any(one is None for one in maps):
                 continue
             bias = node.bias
             if bool(before.bias.any()):
@@ -80,10 +83,8 @@ def _composed(one: Map, before: Map) -> Map | None:
         found = before if _is_identity(one) else _picked(before, one.places)
     elif isinstance(one, Scale) and is_exact(one.factor):
         found = _scaled(before, one.factor)
-    elif isinstance(before, Select):
+    else:
         found = _spread(one, before)
-    elif isinstance(before, Scale) and is_exact(before.factor):
-        found = _scaled_before(one, before.factor)
     return found
 
 
@@ -108,23 +109,46 @@ def _picked(one: Map, places: Tensor) -> Map | None:
     return None
 
 
-def _spread(one: Map, before: Select) -> Map | None:
-    """A map of numbers that were picked before, none of them twice."""
-    kept = torch.nonzero(before.places >= 0).flatten()
-    chosen = before.places[kept]
-    if len(torch.unique(chosen)) != len(chosen) or before.inputs > 2 * before.outputs:
+def _spread(one: Map, before: Map) -> Map | None:
+    """A map of numbers that were moved before, none of them twice, and scaled by powers of two."""
+    moves = _moves(before)
+    if moves is None or before.inputs > 2 * before.outputs:
         return None
+    rows, columns, numbers = moves
     if isinstance(one, Dense):
         weight = one.weight.new_zeros(one.outputs, before.inputs)
-        weight[:, chosen] = one.weight[:, kept]
+        weight[:, columns] = one.weight[:, rows] * numbers
         return Dense(weight)
     if isinstance(one, Sparse):
-        rows, columns, numbers = _numbers(one)
-        places = before.places[columns]
-        there = places >= 0
+        source = torch.full((before.outputs,), -1)
+        source[rows] = columns
+        factor = torch.zeros(before.outputs, dtype=torch.float64)
+        factor[rows] = numbers
+        outputs, inputs, weights = _numbers(one)
+        there = source[inputs] >= 0
+        outputs, inputs, weights = outputs[there], inputs[there], weights[there]
         shape = (one.outputs, before.inputs)
-        return sparse(rows[there], places[there], numbers[there], shape)
+        return sparse(outputs, source[inputs], weights * factor[inputs], shape)
     return None
+
+
+def _moves(one: Map) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Rows, columns and numbers of a map that moves numbers; `None` if it does more than that."""
+    if isinstance(one, Select):
+        rows = torch.nonzero(one.places >= 0).flatten()
+        columns = one.places[rows]
+        numbers = torch.ones(len(rows), dtype=torch.float64)
+    elif isinstance(one, Scale):
+        rows, numbers = torch.arange(one.outputs), one.factor
+        columns = rows
+    elif isinstance(one, Sparse):
+        rows, columns, numbers = _numbers(one)
+    else:
+        return None
+    for each in (rows, columns):
+        if len(torch.unique(each)) != len(each):
+            return None
+    return (rows, columns, numbers) if is_exact(numbers) else None
 
 
 def _scaled(one: Map, factor: Tensor) -> Map | None:
@@ -141,16 +165,6 @@ def _scaled(one: Map, factor: Tensor) -> Map | None:
         if bool((channels == channels[:, :1]).all()):
             each = channels[:, 0].reshape(-1, *[1] * (one.weight.ndim - 1))
             return replace(one, weight=one.weight * each)
-    return None
-
-
-def _scaled_before(one: Map, factor: Tensor) -> Map | None:
-    """A map of numbers that were multiplied by powers of two before."""
-    if isinstance(one, Dense):
-        return Dense(one.weight * factor)
-    if isinstance(one, Sparse):
-        rows, columns, numbers = _numbers(one)
-        return sparse(rows, columns, numbers * factor[columns], (one.outputs, one.inputs))
     return None
 
 

@@ -23,6 +23,8 @@ BOTH = " of two values that depend on the input"
 
 def at_positions(work: Work, x: Value, weight: Tensor) -> Value:
     """A matrix (m, n) for the last dimension of a value (..., n)."""
+    if x.shape[-1] != weight.shape[1]:
+        raise RuntimeError(f"{x.shape[-1]} numbers for a matrix of {weight.shape[1]} columns")
     count = x.size // weight.shape[1]
     weight = numbers(weight).contiguous()
     one: Map = Dense(weight) if count == 1 else Positions(weight, count)
@@ -112,6 +114,8 @@ def convolution(work: Work, func: Any, x: Any, weight: Any, bias: Any, *rest: An
         raise work.refuse("convolution", " whose weights depend on the input")
     batch, channels, *sizes = x.shape
     weight = numbers(weight)
+    if channels != (weight.shape[0] if transposed else weight.shape[1] * groups):
+        raise RuntimeError(f"{channels} channels for weights of {tuple(weight.shape)}")
     if batch > 1:  # several maps of one example: each is a group of its own
         weight = weight.repeat(batch, *[1] * (weight.ndim - 1))
     spread = [_spread(one, len(sizes)) for one in (stride, padding, dilation, output_padding)]
