@@ -63,7 +63,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
     type=options.Measure("nncli.probing:READERS"),
     multiple=True,
     help="linear, ridge, knn, prototype, mass-mean, mlp (repeatable); settings go behind a colon, "
-    "such as knn:neighbours=5.  [default: linear; ridge for numbers]",
+    "such as knn:neighbours=5 or prototype:way=5,shot=1.  [default: linear; ridge for numbers]",
 )
 @click.option(
     "--metric",
@@ -247,6 +247,8 @@ def _fitting(activations: tuple[str, ...], asked: dict[str, Any], stack: ExitSta
         elsewhere=_elsewhere(read, plan),
         twin=read.twin,
     )
+    if asked["predictions"] or asked["probes"]:
+        survey.demand_readers()
     facts = {"reduce": asked["reduction"], "metrics": probing.told(asked["metrics"], targets)}
     return Work(read, targets, read.inputs, facts, asked["per_position"], survey)
 

@@ -20,7 +20,7 @@ class HasNeighbours(Protocol):
         """How many."""
 
 
-def _unit(x: F64) -> F64:
+def unit(x: F64) -> F64:
     """Rows of length 1; rows of zeros stay."""
     length = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
     found: F64 = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
@@ -34,7 +34,7 @@ def neighbours(
     count = min(settings.neighbours, len(x))
     kind = 0.0 if target.kind == "numbers" else 1.0
     return {
-        "directions_of_examples": _unit(x),
+        "directions_of_examples": unit(x),
         "values": target.encoded(values),
         "neighbours": np.array([float(count), kind]),
     }
@@ -53,7 +53,7 @@ def neighbour_answers(arrays: Mapping[str, F64], x: F64) -> F64:
     """
     known, values = arrays["directions_of_examples"], arrays["values"]
     count, classes = int(arrays["neighbours"][0]), arrays["neighbours"][1] > 0
-    rows = _unit(x)
+    rows = unit(x)
     found = np.empty((len(x), values.shape[1]))
     step = max(1, BLOCK // len(known))
     for at in range(0, len(x), step):
@@ -70,11 +70,11 @@ def prototypes(x: F64, values: NDArray[Any], target: Target, settings: object) -
     """The mean of each class, (K, d), as a direction; of an absent class zeros."""
     codes = target.encoded(values)
     sums = codes.T @ x
-    return {"prototypes": _unit(sums), "present": (codes.sum(axis=0) > 0).astype(np.float64)}
+    return {"prototypes": unit(sums), "present": (codes.sum(axis=0) > 0).astype(np.float64)}
 
 
 def prototype_answers(arrays: Mapping[str, F64], x: F64) -> F64:
     """Cosine similarities (n, K) to the prototypes; -2 for a class without one."""
-    found = _unit(x) @ arrays["prototypes"].T
+    found = unit(x) @ arrays["prototypes"].T
     answers: F64 = np.where(arrays["present"] > 0, found, -2.0)
     return answers

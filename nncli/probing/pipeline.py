@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from nncli.probing.baselines import Answered, chance, code_length, majority
 from nncli.probing.description_length import CodeLength
+from nncli.probing.episodes import episode_rows
 from nncli.probing.features import F64, Scaling, Training, rotate, standardise
 from nncli.probing.fitted import Fitted
 from nncli.probing.readers import READERS
@@ -37,6 +38,10 @@ def probe(task: Task, readers: Sequence[Sequence[Chosen]], effort: Effort) -> li
         reading = Reading(task, target, task.values[place], data, effort)
         parts = _parts(task, place, x, scaling)
         for one in readers[place]:
+            if one.settings.way:
+                rows = [row for part in parts for row in episode_rows(reading, one, part)]
+                found.append(Outcome(target, one.label, None, scaling, rows))
+                continue
             fitted = READERS[one.reader].choose(data, reading.known, target, one.settings)
             rows = [row for part in parts for row in _rows(reading, one, fitted, part, scaling)]
             answers = fitted.answers(parts[0].x)

@@ -151,6 +151,11 @@ def choose_readers(texts: Sequence[str], target: Target, base: Settings) -> tupl
     found = [chosen(text, list(READERS), base) for text in texts or (usual,)]
     for one in found:
         _demand_fit(one.reader, target)
+        if one.settings.way > target.outputs:
+            raise UsageError(
+                f"`--reader {one.label}` wants {one.settings.way} classes, "
+                f"`{target.name}` has {target.outputs}"
+            )
     return tuple({one.label: one for one in found}.values())
 
 

@@ -63,7 +63,9 @@ def right(answers: F64, values: NDArray[Any], target: Target) -> F64:
     return hits
 
 
-def _mean(each: F64) -> Statistic:
+def mean_of(each: F64) -> Statistic:
+    """The weighted mean of a number a row."""
+
     def statistic(weights: F64) -> F64:
         found: F64 = weights @ each / weights.sum(axis=1)
         return found
@@ -72,11 +74,11 @@ def _mean(each: F64) -> Statistic:
 
 
 def _accuracy(answers: F64, values: NDArray[Any], target: Target, seen: Index | None) -> Statistic:
-    return _mean(right(answers, values, target))
+    return mean_of(right(answers, values, target))
 
 
 def _log_loss(answers: F64, values: NDArray[Any], target: Target, seen: Index | None) -> Statistic:
-    return _mean(losses(answers, values, target, seen))
+    return mean_of(losses(answers, values, target, seen))
 
 
 def _balanced(answers: F64, values: NDArray[Any], target: Target, seen: Index | None) -> Statistic:
@@ -137,7 +139,7 @@ def _r2(answers: F64, values: NDArray[Any], target: Target, seen: Index | None) 
 
 
 def _mse(answers: F64, values: NDArray[Any], target: Target, seen: Index | None) -> Statistic:
-    return _mean((answers[:, 0] - values) ** 2)
+    return mean_of((answers[:, 0] - values) ** 2)
 
 
 @dataclass(frozen=True)

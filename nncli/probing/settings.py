@@ -20,6 +20,10 @@ class Settings:
         penalties: Among which inner cross-validation chooses.
         neighbours: How many vote.
         hidden: Units of the hidden layer.
+        way: Classes of an episode; 0 for no episodes.
+        shot: Training examples of each.
+        queries: Test examples of each.
+        episodes: How many.
         seed: Of where networks begin.
         tolerance: To which the objective of a linear reader is minimised, relative.
     """
@@ -27,6 +31,10 @@ class Settings:
     penalties: tuple[float, ...] = PENALTIES
     neighbours: int = 10
     hidden: int = 64
+    way: int = 0
+    shot: int = 1
+    queries: int = 15
+    episodes: int = 600
     seed: int = 0
     tolerance: float = FINE
 
@@ -34,6 +42,7 @@ class Settings:
 PARAMETERS: dict[str, dict[str, int]] = {
     "knn": {"neighbours": 1},
     "mlp": {"hidden": 1},
+    "prototype": {"way": 2, "shot": 1, "queries": 1, "episodes": 2},
 }
 """What can be set of a reader, and the least that it may be; all are whole numbers."""
 
@@ -76,6 +85,8 @@ def chosen(text: str, known: Sequence[str], base: Settings) -> Chosen:
     told: dict[str, Any] = {
         key: value for key, value in given.items() if getattr(base, key) != value
     }
+    if name == "prototype" and given and "way" not in given:
+        raise UsageError(f"`{text}` says nothing of classes", hint="`prototype:way=5,shot=1`")
     said = ",".join(f"{key}={value}" for key, value in told.items())
     return Chosen(name, replace(base, **told), f"{name}:{said}" if said else name)
 

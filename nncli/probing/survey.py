@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from nncli.errors import MismatchError
+from nncli.errors import MismatchError, UsageError
 from nncli.probing.designs import Capture, Design
 from nncli.probing.reports import scores_by_place, with_twin
 from nncli.probing.study import Elsewhere, probe_layer
@@ -41,6 +41,20 @@ class Survey:
         """The places of the examples that readers are fitted on."""
         return trained_on(self.plan)
 
+    def demand_readers(self) -> None:
+        """Refuse what has no one fitted reader, where readers or their answers are wanted.
+
+        Raises:
+            UsageError: Each episode has its own.
+        """
+        for one in (one for design in self.plan for its in design.readers for one in its):
+            if one.settings.way:
+                raise UsageError(
+                    f"each episode of `{one.label}` has prototypes of its own, and none to keep",
+                    hint="`--reader prototype` is one reader of all classes; leave out "
+                    "`--predictions` and `--probes`",
+                )
+
     def steps(self) -> list[tuple[int, str]]:
         """All there is to do: the place of a capture, and a layer."""
         return [(place, name) for place, its in enumerate(self.names) for name in its]
@@ -59,7 +73,8 @@ class Survey:
         for where, found in self._outcomes(self.captures[place], name, self.elsewhere):
             rows = [{**where, **row} for one in found for row in one.rows]
             about = {**where, "reduce": self.reduction}
-            yield with_twin(rows, twins), [one.read(about) for one in found]
+            read = [one.read(about) for one in found]
+            yield with_twin(rows, twins), [one for one in read if one is not None]
 
     def _outcomes(
         self, capture: Capture, name: str, elsewhere: Sequence[Elsewhere]

@@ -104,7 +104,7 @@ class Outcome:
     Attributes:
         target: The target.
         label: The reader as it was asked for.
-        reader: The reader, fitted; of what readers see.
+        reader: The reader, fitted; of what readers see. `None` where each episode has its own.
         scaling: What readers see of raw rows.
         rows: The rows of the table, less what they have in common.
         answers: (n, K) answers to the rows of the test part.
@@ -113,18 +113,21 @@ class Outcome:
 
     target: Target
     label: str
-    reader: Fitted
+    reader: Fitted | None
     scaling: Scaling
     rows: list[dict[str, Any]] = field(default_factory=list)
     answers: F64 = field(default_factory=lambda: np.empty((0, 0)))
     examples: Index = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def raw(self) -> Fitted:
+    def raw(self) -> Fitted | None:
         """The reader, of the activations as they were captured."""
-        return self.reader.of_raw_features(self.scaling)
+        return None if self.reader is None else self.reader.of_raw_features(self.scaling)
 
-    def read(self, where: Mapping[str, Any]) -> Read:
+    def read(self, where: Mapping[str, Any]) -> Read | None:
         """What was read at a place, and all it takes to read it elsewhere."""
+        fitted = self.raw()
+        if fitted is None:
+            return None
         about = {
             **where,
             "features": len(self.scaling.mean),
@@ -132,10 +135,10 @@ class Outcome:
             "kind": self.target.kind,
             "classes": list(self.target.classes),
             "reader": self.label,
-            "penalty": self.reader.penalty,
+            "penalty": fitted.penalty,
         }
         values = self.target.values[self.examples]
-        return Read(about, values, self.examples, self.answers, self.raw().arrays)
+        return Read(about, values, self.examples, self.answers, fitted.arrays)
 
 
 @dataclass(frozen=True)
