@@ -95,7 +95,7 @@ def join(sources: Sequence[Source], wanted: Wanted) -> ScoredCases:
     whole: NDArray[np.bool_] = np.all(np.isfinite(np.stack([*taken, *losses])), axis=0)
     dropped = _dropped(used, places, whole)
     if not whole.any():
-        raise ArtifactError("no case has every score and an outcome")
+        raise ArtifactError(f"no case of {_names(used)} has every score and an outcome")
     grouped = None if group is None else group.raw(places)[whole]
     return ScoredCases(
         tuple(one.shown for one in scores),
@@ -148,8 +148,8 @@ def _find(sources: Sequence[Source], name: str) -> list[_Column]:
         ]
     if not found:
         known = dict.fromkeys(column for one in sources for column in one.columns)
-        files = ", ".join(dict.fromkeys(f"`{one.name}`" for one in sources))
-        raise UsageError(f"there is no column `{name}` in {files}; {closest(name, known)}")
+        where = _names(sources)
+        raise UsageError(f"there is no column `{name}` in {where}; {closest(name, known)}")
     if len(found) == 1:
         return found
     labels = [one.source.label for one in found]
@@ -172,9 +172,14 @@ def _scores(sources: Sequence[Source], wanted: Wanted) -> list[_Column]:
     ]
     if not found:
         raise UsageError(
-            "no score is named, and no column looks like one", hint="name one with `--score`"
+            f"no score is named, and no column of {_names(sources)} looks like one",
+            hint="name one with `--score`",
         )
     return found
+
+
+def _names(sources: Sequence[Source]) -> str:
+    return ", ".join(dict.fromkeys(f"`{one.name}`" for one in sources))
 
 
 def _usual(sources: Sequence[Source], wanted: Wanted) -> list[str]:
@@ -209,7 +214,7 @@ def _outcomes(
     name = _told_outcome(sources)
     if name is None:
         raise UsageError(
-            "nothing says what became of the cases",
+            f"nothing in {_names(sources)} says what became of the cases",
             hint="`--outcome COLUMN` is 1 where keeping a case was a mistake; `--correct COLUMN` "
             "is 1 where the answer was right; a further table may have the column",
         )
@@ -260,8 +265,7 @@ def _common(sources: Sequence[Source]) -> tuple[dict[int, Array | None], Array]:
             kept &= np.isin(ids, _of(one))
     common = ids[kept]
     if not len(common):
-        names = ", ".join(dict.fromkeys(f"`{one.name}`" for one in sources))
-        raise MismatchError(f"{names} have no `{ID}` in common")
+        raise MismatchError(f"{_names(sources)} have no `{ID}` in common")
     return {id(one): _places(_of(one), common) for one in sources}, common
 
 

@@ -24,39 +24,37 @@ TARGETS, UNITS = 32, 256  # outputs of the random network; random units of the m
 NOISE = 0.1  # variance of the noise, relative to the variance of the answers
 
 
-def _unit(x: F64) -> F64:
-    length = np.sqrt(np.einsum("nd,nd->n", x, x))[:, None]
-    found: F64 = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
-    return found
-
-
 def fit_neighbours(fitting: Fitting) -> dict[str, F64]:
-    """Keep the directions of the cases seen."""
+    """Keep the cases seen."""
     rows = fitting.training.x
-    return {"directions": _unit(rows), "k": np.array([float(min(NEIGHBOURS, len(rows)))])}
+    return {"cases": rows, "k": np.array([float(min(NEIGHBOURS, len(rows)))])}
 
 
 def neighbour_distance(arrays: Arrays, x: F64) -> F64:
-    """Distance to the k-th nearest case seen, where features have length 1.
+    """Distance to the k-th nearest case seen.
 
     Args:
         arrays: From `fit_neighbours`.
         x: (n, d).
 
     Returns:
-        (n,) 0 to 2.
+        (n,) 0 on, in standard deviations of a feature.
 
     References:
-        Sun, Ming, Zhu, Li (2022), Out-of-distribution detection with deep nearest neighbors.
+        Sun, Ming, Zhu, Li (2022), Out-of-distribution detection with deep nearest neighbors (who
+        bring features to length 1, which standardised ones must not be).
     """
-    known, k = arrays["directions"], int(arrays["k"][0])
+    known, k = arrays["cases"], int(arrays["k"][0])
+    squares = np.einsum("nd,nd->n", known, known)
     found = np.empty(len(x))
     step = max(1, BLOCK // len(known))
     for at in range(0, len(x), step):
-        alike = _unit(x[at : at + step]) @ known.T
-        near = -np.partition(-alike, k - 1, axis=1)[:, k - 1]
-        found[at : at + step] = np.sqrt(np.maximum(2 - 2 * near, 0))
-    return found
+        rows = x[at : at + step]
+        apart = squares - 2 * rows @ known.T
+        near = np.partition(apart, k - 1, axis=1)[:, k - 1]
+        found[at : at + step] = near + np.einsum("nd,nd->n", rows, rows)
+    distance: F64 = np.sqrt(np.maximum(found, 0))
+    return distance
 
 
 def fit_mahalanobis(fitting: Fitting) -> dict[str, F64]:

@@ -94,7 +94,7 @@ SCORES: dict[str, Score] = {
         lambda arrays, x, about: novelty.ensemble_disagreement(arrays, x),
     ),
     "knn-distance": Score(
-        "distance to the 10th nearest case, of features of length 1",
+        "distance to the 10th nearest case, features standardised",
         lambda fitting, about: novelty.fit_neighbours(fitting),
         lambda arrays, x, about: novelty.neighbour_distance(arrays, x),
     ),
