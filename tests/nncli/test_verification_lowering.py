@@ -423,3 +423,8 @@ def test_cancellation_in_float32_is_no_difference() -> None:
         network.weight.copy_(torch.tensor([[1e6, -1e6 - 0.125]]))
     found = lower(network, (2,), source="net.pt")
     demand_same(found, network, torch.ones(2).double(), torch.ones(2).double() * 2, source="net.pt")
+
+
+def test_weights_of_a_lowered_network_ask_for_no_gradients() -> None:
+    found = lower(nn.Linear(3, 2), (3,), source="net.pt")
+    assert not found(torch.zeros(3).double()).requires_grad

@@ -23,8 +23,9 @@ from nncli.verification.lowering import (
     windows,
 )
 from nncli.verification.lowering.builder import Builder, identity
+from nncli.verification.lowering.dispatch import Dispatch
 from nncli.verification.lowering.folding import folded
-from nncli.verification.lowering.tracked import Dispatch, Tracked, tracked_example, value_of
+from nncli.verification.lowering.tracked import Tracked, tracked_example, value_of
 from nncli.verification.lowering.values import Value
 from nncli.verification.lowering.work import Marked, Work
 from nncli.verification.network import Activation, Network
@@ -90,7 +91,7 @@ def lower(
 
 def as_double(network: nn.Module) -> nn.Module:
     """A copy of a network with weights of float64, on the CPU."""
-    made = copy.deepcopy(network).to("cpu", torch.float64)
+    made = copy.deepcopy(network).to("cpu", torch.float64).requires_grad_(False)
     if isinstance(made, Program):
         made._inputs = tuple(
             replace(one, dtype=torch.float64) if one.dtype.is_floating_point else one
