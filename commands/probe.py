@@ -302,8 +302,7 @@ def _applying(
 ) -> Work:
     """Open captures and the readers that were fitted before."""
     from nncli import probing
-    from nncli.formats.example_columns import others_than
-    from nncli.formats.probe_inputs import open_probed
+    from nncli.formats.probe_inputs import open_probed, untrained
     from nncli.formats.probes import read_probes
 
     if asked["train_on"] or asked["test_on"] or asked["probes"] or asked["twin"]:
@@ -313,7 +312,7 @@ def _applying(
         stack, activations, columns=asked["table"], assume_aligned=asked["assume_aligned"]
     )
     group = probing.groups_of(read.first, read.text(asked["groups"]))
-    allowed = others_than(known.train, known.source_digest, read.first)
+    allowed = untrained(known.train, known.source_digest, read.first, fitted=known.name)
     targets: dict[str, Target] = {}
     for one in known.probes:
         name = str(one.about["target"])

@@ -85,7 +85,8 @@ class ExampleColumns:
         keys = [str(one) for one in self.ids or ()] if text else list(self.ids or ())
         known: dict[Any, Any] = {}
         for key, value in zip(keys, values, strict=True):
-            if known.setdefault(key, value) != value:
+            first = known.setdefault(key, value)
+            if first != value and (first == first or value == value):  # noqa: PLR0124 -- NaN is none
                 raise ArtifactError(f"`{self.name}` gives example `{key}` two values of `{column}`")
         wanted = ids.tolist()
         lonely = sum(one not in known for one in wanted)

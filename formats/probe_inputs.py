@@ -1,5 +1,6 @@
 """What a probe reads, opened, and the table that it writes."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from nncli.errors import UsageError
+from nncli.errors import NncliWarning, UsageError
 from nncli.formats.activations import Activations, open_activations
 from nncli.formats.captures import Captures, capture_files, open_captures
 from nncli.formats.comparisons import comparison_schema
@@ -75,10 +76,46 @@ class Probed(NamedTuple):
         return text_of(column, self.first, self.table)
 
     def allowed(self, train: Sequence[int]) -> list[NDArray[np.bool_]]:
-        """Which examples of the others are none of those at some places of the captures."""
+        """Which examples of the others are none of those at some places of the captures.
+
+        Warns:
+            NncliWarning: That cannot be told.
+        """
         ids = None if self.first.example_id is None else self.first.example_id[list(train)]
         source = self.first.source_digest
-        return [others_than(ids, source, one) for one in self.others]
+        return [untrained(ids, source, one, fitted=self.first.name) for one in self.others]
+
+
+def untrained(
+    used: NDArray[Any] | None, source_digest: str | None, capture: Activations, *, fitted: str
+) -> NDArray[np.bool_]:
+    """Which examples of a capture readers were not fitted on, as far as identifiers tell.
+
+    Args:
+        used: Identifiers of the examples that readers were fitted on, `None` where they have none.
+        source_digest: The digest of the data that these are places in, if they are that.
+        capture: The capture.
+        fitted: The file that they are from, for the warning.
+
+    Returns:
+        (n,) False for examples that readers were fitted on; True everywhere if none can be told.
+
+    Warns:
+        NncliWarning: None can be told.
+    """
+    why = None
+    if used is None or capture.example_id is None:
+        why = f"`{fitted if used is None else capture.name}` has no `@example_id`"
+    elif capture.source_digest != source_digest:
+        why = f"`{capture.name}` is recorded to be of other data than `{fitted}`"
+    if why:
+        warnings.warn(
+            f"{why}: whether readers were fitted on some of the examples of `{capture.name}`, or "
+            "on changed copies of them, cannot be told; all are scored, too well if they were",
+            NncliWarning,
+            stacklevel=3,
+        )
+    return others_than(used, source_digest, capture)
 
 
 def open_probed(

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from nncli.probing import logistic, ridge
 from nncli.probing.cross_entropy import Link, summed_loss
-from nncli.probing.features import Training
+from nncli.probing.features import F64, Training
 from nncli.probing.fitted import Fitted
 from nncli.probing.settings import CHOOSING, FINE, Settings
 from nncli.probing.targets import Target
@@ -106,7 +106,7 @@ def fit_ridge(
     settings: Settings,
 ) -> list[Fitted]:
     """Ridge regressions of several vectors of values, with one penalty."""
-    y = np.concatenate([target.encoded(one) for one in several], axis=1)
+    y = np.concatenate([_squared(target, one) for one in several], axis=1)
     strength = float(penalty or settings.penalties[0])
     weights, bias = ridge.fit(data.x, y, [strength])
     k = target.outputs
@@ -120,9 +120,14 @@ def fit_ridge(
     ]
 
 
+def _squared(target: Target, values: Values) -> F64:
+    """What squares are summed of, (n, K): labels are -1/2 and 1/2, so that 0 divides answers."""
+    return target.encoded(values) - (0.5 if target.kind == "labels" else 0.0)
+
+
 def choose_ridge(data: Training, values: Values, target: Target, settings: Settings) -> Fitted:
     """The penalty with the least squared error on the folds, and its fit on all rows."""
-    errors, whole = ridge.cross_validate(data, target.encoded(values), settings.penalties)
+    errors, whole = ridge.cross_validate(data, _squared(target, values), settings.penalties)
     penalty = settings.penalties[int(errors.sum(axis=1).argmin())]
     weights, bias = whole.fit([penalty])
     arrays = {"weight": weights[0], "bias": bias[0]}

@@ -188,6 +188,15 @@ def test_more_features_than_rows_give_the_solution_in_all_features():
     assert np.abs(x @ raw[:, 0] + shift[0] - peer.predict(standard)).max() < 1e-8
 
 
+def test_half_of_the_reference_case_reads_the_other_half_as_well_as_scikit_learn():
+    # scikit-learn, C = 1, tol = 1e-10: 0.818359375 of the second half
+    x, y = gaussian_classes()
+    told = {"outputs": 4, "spectrum": Training(x[:512]).spectrum, "tolerance": 1e-9}
+    one = solve(x[:512], y[None, :512], np.array([1.0]), **told)
+    answers = (x[512:] @ one.weight[0] + one.bias[0]).argmax(axis=1)
+    assert (answers == y[512:]).mean() == 0.818359375
+
+
 class TestCodeLength:
     def test_the_online_code_of_the_reference_case(self):
         # scikit-learn, C = 1, tol = 1e-10: 851.2682 bits for 2048
