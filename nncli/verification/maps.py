@@ -170,7 +170,7 @@ class Select:
 
     @cached_property
     def _inverse(self) -> Tensor | None:
-        """Where each number went, if none went twice; n + 1 stands for nowhere."""
+        """Where each number went, if none went twice; -1 stands for nowhere."""
         chosen = self.places[self._kept]
         if len(torch.unique(chosen)) != len(chosen):
             return None
@@ -204,8 +204,9 @@ class Select:
 
 def _picked(x: Tensor, places: Tensor) -> Tensor:
     """The columns of x at some places, zeros at -1."""
-    found = x[..., places.clamp_min(0)]
-    return found if bool((places >= 0).all()) else found * (places >= 0).to(x.dtype)
+    there = places >= 0
+    found = x.index_select(-1, places.clamp_min(0))
+    return found if bool(there.all()) else torch.where(there, found, 0.0)  # infinite ones, too
 
 
 @dataclass(frozen=True)

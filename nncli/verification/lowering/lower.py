@@ -27,7 +27,7 @@ from nncli.verification.lowering.dispatch import Dispatch
 from nncli.verification.lowering.folding import folded
 from nncli.verification.lowering.tracked import Tracked, tracked_example, value_of
 from nncli.verification.lowering.values import Value
-from nncli.verification.lowering.work import Marked, Work
+from nncli.verification.lowering.work import Mark, Marked, Work
 from nncli.verification.network import Activation, Network
 
 TABLES = (arithmetic, linear, moves, piecewise, softmax, unrolled, windows)
@@ -81,12 +81,22 @@ def lower(
     value = value_of(answer)
     if isinstance(value, Marked):
         if not (value.mark.is_softmax and drop_softmax):
-            raise work.refusal(value.mark.message)
+            raise _refusal_of_end(work, value.mark)
         value = value.value
     if isinstance(value, Tensor):
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")
     _finish(builder, value, answer.store.label)
     return folded(Network(builder.inputs, tuple(builder.nodes), tuple(shape)))
+
+
+def _refusal_of_end(work: Work, mark: Mark) -> ArtifactError:
+    if not mark.is_softmax:
+        return work.refusal(mark.message)
+    return ArtifactError(
+        mark.message,
+        hint="at the end it is left out for properties that only compare outputs with each other, "
+        "as it keeps their order; this one does more, so verify the network up to there",
+    )
 
 
 def as_double(network: nn.Module) -> nn.Module:
