@@ -23,7 +23,8 @@ from nncli.verification.queries import Query
 from nncli.verification.rounding import UNIT, growth
 from nncli.verification.tightening import Effort, relaxations, tightened
 
-BATCH = 512
+BATCH = 256
+FEW = 8  # fewer boxes than this are halved twice, so that batches fill up
 FINEST = 1e-12  # of the width at the start: what is no wider is not halved any more
 
 
@@ -117,7 +118,7 @@ def split_inputs(
         stuck += int(small.sum())
         boxes, factors = boxes[~small], factors[~small]
         if len(boxes):
-            waiting.append(_halved(boxes, factors, few=len(boxes) < BATCH // 8))
+            waiting.append(_halved(boxes, factors, few=len(boxes) < FEW))
     return Splitting(stuck == 0, None, stuck, done)
 
 
@@ -179,7 +180,8 @@ def _cut(boxes: Boxes, factors: Tensor, offset: Tensor, margins: Tensor) -> tupl
     are left out.
 
     Returns:
-        What is left of the boxes, and the factors (B, n) of the row nearest to a proof of each.
+        What is left of the boxes, and what their bounds depend on (B, n): the factors of all rows,
+        those near to a proof counting most.
     """
     low, high = boxes.domain.low, boxes.domain.high
     reach = torch.maximum(low.abs(), high.abs())
@@ -199,15 +201,16 @@ def _cut(boxes: Boxes, factors: Tensor, offset: Tensor, margins: Tensor) -> tupl
     left = Boxes(
         Domain(low, high, domain.centre, domain.radius, domain.norm)[kept], boxes.violation[kept]
     )
-    nearest = margins[kept].argmax(dim=1)
-    return left, factors[kept, nearest]
+    sizes = margins[kept].abs()
+    far = sizes + 1e-3 * sizes.amax(dim=1, keepdim=True) + 1e-300
+    return left, (factors[kept].abs() / far[..., None]).sum(dim=1)
 
 
 def _halved(boxes: Boxes, factors: Tensor, *, few: bool) -> Boxes:
     """Halve boxes along the input with the greatest effect; few boxes along two."""
     for _ in range(2 if few else 1):
         low, high = boxes.domain.low, boxes.domain.high
-        along = ((factors.abs() + 1e-30) * (high - low)).argmax(dim=1, keepdim=True)
+        along = ((factors + 1e-30) * (high - low)).argmax(dim=1, keepdim=True)
         middle = ((low + high) / 2).gather(1, along)
         twice = torch.arange(len(boxes)).repeat(2)
         both = boxes[twice]
