@@ -15,7 +15,7 @@ Evaluate = Callable[[F64, Index], tuple[F64, F64]]
 Precondition = Callable[[F64, Index], F64]
 
 MEMORY = 60  # differences; with 20, weak penalties take half as many steps again
-MEMORY_NUMBERS = 1 << 24  # of all of them, where there are many classes
+MEMORY_NUMBERS = 1 << 23  # of all of them, where there are many classes
 FEWEST = 5
 MOST_STEPS = 500
 MOST_HALVINGS = 30
@@ -38,7 +38,8 @@ class History:
 
     def add(self, point: F64 | F32, gradient: F64 | F32) -> None:
         """Take the newest differences, and forget the oldest."""
-        step, change = point.astype(np.float32), gradient.astype(np.float32)
+        step = point.astype(np.float32, copy=False)
+        change = gradient.astype(np.float32, copy=False)
         curvature = _inner(step, change)
         safe = curvature > 0
         scale = np.divide(1, curvature, out=np.zeros_like(curvature), where=safe)
@@ -51,6 +52,12 @@ class History:
         """That of some of the problems."""
         told = (self.points, self.gradients, self.scales)
         return History(*([one[kept] for one in each] for each in told))
+
+    def keep(self, kept: NDArray[np.bool_]) -> None:
+        """Forget the other problems, a difference at a time, so that none is there twice."""
+        for each in (self.points, self.gradients, self.scales):
+            for place, one in enumerate(each):
+                each[place] = one[kept]
 
     def moved(self, change: Callable[[F32], F32]) -> "History":
         """That of functions to which a quadratic is added, of which `change` is the gradient."""
@@ -167,10 +174,10 @@ class _State:
         if kept.all():
             self.history.add(moved.point - self.point, moved.gradient - self.gradient)
             return moved
-        history = self.history.of(kept)
+        self.history.keep(kept)
         point, gradient = moved.point[kept], moved.gradient[kept]
-        history.add(point - self.point[kept], gradient - self.gradient[kept])
-        return _State(self.active[kept], point, moved.value[kept], gradient, history)
+        self.history.add(point - self.point[kept], gradient - self.gradient[kept])
+        return _State(self.active[kept], point, moved.value[kept], gradient, self.history)
 
 
 @dataclass
@@ -199,9 +206,8 @@ class _Ended:
         told: list[list[F32]] = []
         for name in ("points", "gradients", "scales"):
             each = [getattr(one, name) for _, one in self.histories]
-            told.append(
-                [np.concatenate([one[back] for one in each])[order] for back in range(-least, 0)]
-            )
+            last_first = [np.concatenate([one.pop() for one in each])[order] for _ in range(least)]
+            told.append(last_first[::-1])
         return History(*told)
 
 

@@ -61,18 +61,22 @@ def choose_linear(data: Training, values: Values, target: Target, settings: Sett
     without = [*parts, slice(0, 0)]
     narrow: Any = data.x.astype(np.float32)
     told = _told(data, target)
-    path: list[tuple[float, float, logistic.Solution]] = []
-    last = None
+    losses: list[float] = []
+    last = best = None
     for penalty in sorted(settings.penalties, reverse=True):
         each = np.full(len(without), penalty)
         last = logistic.solve(
             narrow, y, each, without=without, start=last, tolerance=CHOOSING, **told
         )
-        path.append((_held_out_loss(data, y[0], last, _link(target)), penalty, last.only(-1)))
-        if rising([one for one, _, _ in path]):
+        losses.append(_held_out_loss(data, y[0], last, _link(target)))
+        if best is None or losses[-1] < min(losses[:-1]):
+            best = last.only(-1)
+        if rising(losses):
             break
-    _, penalty, start = min(path, key=lambda one: one[0])
-    final = logistic.solve(data.x, y, start.penalty, start=start, tolerance=FINE, **told)
+    assert best is not None, "there is a penalty"
+    del last, narrow
+    final = logistic.solve(data.x, y, best.penalty, start=best, tolerance=FINE, **told)
+    penalty = float(best.penalty[0])
     fitted = _linear(final, 0, penalty)
     return Fitted(fitted.reader, fitted.arrays, penalty, fitted.note or _edge(penalty, settings))
 

@@ -37,23 +37,27 @@ class Moments:
         """The sums over some rows."""
         return cls(x.T @ x, x.T @ y, x.sum(axis=0), y.sum(axis=0), len(x))
 
-    def plus(self, other: "Moments", sign: int = 1) -> "Moments":
-        """With the rows of others too, or (`sign` -1) without them."""
-        return Moments(
-            self.gram + sign * other.gram,
-            self.cross + sign * other.cross,
-            self.x + sign * other.x,
-            self.y + sign * other.y,
-            self.n + sign * other.n,
-        )
+    @classmethod
+    def sum(cls, several: "Sequence[Moments]") -> "Moments":
+        """The sums over the rows of all."""
+        gram = several[0].gram.copy()
+        for one in several[1:]:
+            gram += one.gram
+        cross, x, y = (sum(getattr(one, name) for one in several) for name in ("cross", "x", "y"))
+        return cls(gram, np.asarray(cross), np.asarray(x), np.asarray(y), sum(o.n for o in several))
+
+    def less(self, other: "Moments") -> "Moments":
+        """Without the rows of another, whose matrix is written over."""
+        gram = np.subtract(self.gram, other.gram, out=other.gram)
+        cross, x, y = self.cross - other.cross, self.x - other.x, self.y - other.y
+        return Moments(gram, cross, x, y, self.n - other.n)
 
     def fit(self, penalties: Sequence[float]) -> tuple[F64, F64]:
         """Weights (penalties, d, targets) and intercepts (penalties, targets)."""
         mean, target = self.x / self.n, self.y / self.n
-        gram = np.outer(self.x, -mean)
-        gram += self.gram
+        room = np.outer(self.x, mean)
+        gram = self.gram - room
         cross = self.cross - np.outer(self.x, target)
-        room = np.empty_like(gram)
         weights = np.stack([_solve(gram, cross, one, room) for one in penalties])
         return weights, target - np.einsum("d,pdt->pt", mean, weights)
 
@@ -107,12 +111,10 @@ def cross_validate(data: Training, y: F64, penalties: Sequence[float]) -> tuple[
     """
     parts = list(data.parts())
     moments = [Moments.of(data.x[part], y[part]) for part in parts]
-    whole = moments[0]
-    for one in moments[1:]:
-        whole = whole.plus(one)
+    whole = Moments.sum(moments)
     errors = np.zeros((len(penalties), y.shape[1]))
-    for part, one in zip(parts, moments, strict=True):
-        weights, bias = whole.plus(one, -1).fit(penalties)
+    for part in parts:
+        weights, bias = whole.less(moments.pop(0)).fit(penalties)
         flat = data.x[part] @ weights.transpose(1, 0, 2).reshape(data.x.shape[1], -1)
         answers = flat.reshape(-1, *bias.shape) + bias
         errors += ((answers - y[part][:, None]) ** 2).sum(axis=0)

@@ -14,7 +14,7 @@ F64 = NDArray[np.float64]
 Statistic = Callable[[F64], F64]
 
 CONFIDENCE = 0.95
-BLOCK = 1 << 22
+BLOCK = 1 << 19  # weights at once
 
 
 def log_probabilities(answers: F64, kind: Kind) -> F64:
