@@ -83,13 +83,15 @@ def join_ratings(found: PredictionSet, human: str) -> RatedPredictions:
     read = places >= 0
     _warn(~read, joined.ids[order], source, human)
     kept, mine = order[read], places[read]
+    label = _labels(joined, kept, classes, ratings, source)
+    _warn_of_labels(ratings, label, mine)
     whole = joined.block(0, len(joined.ids))
     return RatedPredictions(
         ids=joined.ids[kept],
         score=found.score,
         answers=tuple(np.array(one[kept]) for one in whole),
         models=_names(found),
-        label=_labels(joined, kept, classes, ratings, source),
+        label=label,
         counts=None if ratings.counts is None else ratings.counts[mine],
         human_error=None if ratings.human_error is None else ratings.human_error[mine],
         ratings=ratings,
@@ -120,6 +122,19 @@ def _warn(unread: NDArray[np.bool_], ids: Array, source: str, human: str) -> Non
         warnings.warn(
             f"{unread.sum()} of {len(ids)} cases of `{source}` are left out: nobody has read them "
             f"in `{human}` (the first is `{ids[np.argmax(unread)]}`)",
+            NncliWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_labels(ratings: Ratings, label: Index | None, mine: Index) -> None:
+    """Nobody is always right: what is called ratings may be the labels themselves."""
+    if ratings.counts is None or label is None:
+        return
+    right = ratings.counts[mine, label]
+    if (right == ratings.readers[mine]).all():
+        warnings.warn(
+            f"every reading in `{ratings.name}` is right: are they the labels themselves?",
             NncliWarning,
             stacklevel=3,
         )

@@ -147,6 +147,8 @@ def command(
     beside = (asked[one] for one in ("human", "features", "columns", "costs"))
     given = [*predictions, *(one for one in beside if one)]
     options.demand_one_stdin(*given)
+    if asked["human"] in predictions:
+        raise UsageError(f"`{asked['human']}` cannot be predictions and RATINGS at once")
     targets = {name: asked[name] for name in OUTPUTS if asked[name]}
     for target in (output, *targets.values()):
         options.demand_other_output(target, given)

@@ -15,6 +15,7 @@ Row = dict[str, Any]
 
 PEOPLE, MODEL = "all-human", "all-algorithm"
 SAME = "chosen on the cases of the report"
+ALONE = "one independent case has no interval"
 
 
 def summary_rows(
@@ -48,7 +49,14 @@ def summary_rows(
         row |= {"area": areas[place], **_normalised(areas[place], random, oracle, drawn, place)}
         row["note"] = _note(world, split, row["normalised"] is None)
         rows.append(row)
-    return rows
+    return [_explained(row) for row in rows]
+
+
+def _explained(row: Row) -> Row:
+    """A row that says why it has no interval, if it has none."""
+    if row.get("low") is None and row["n"]:
+        row["note"] = "; ".join(filter(None, [row.get("note"), ALONE]))
+    return row
 
 
 def _better_end(world: World) -> bool:
@@ -197,4 +205,4 @@ def _subgroup_row(
     error = world.error.some(inside)
     row["error"], row["low"], row["high"] = mean_row(team(error, flags), error)
     row["fraction"] = float(flags.mean())
-    return row | _cost_row(world.goal.some(inside), flags, priced)
+    return _explained(row | _cost_row(world.goal.some(inside), flags, priced))

@@ -238,6 +238,16 @@ def test_files_that_do_not_fit_are_refused_by_name(files, invoke):
     assert "591 of 600 cases of `r.parquet` have no features in `few.parquet`" in result.stderr
 
 
+def test_labels_that_are_given_for_ratings_are_noticed(files, invoke):
+    result = split(invoke, human="p.parquet", code=2)
+    assert "`p.parquet` cannot be predictions and RATINGS at once" in result.stderr
+    labels = pq.read_table("p.parquet", columns=["example_id", "label"])
+    pq.write_table(labels, "labels.parquet")
+    result = split(invoke, human="labels.parquet")
+    assert "every reading in `labels.parquet` is right" in result.stderr
+    assert float(rows(result)["difference"]["error"]) == 0
+
+
 def test_predictions_without_labels_are_refused_with_the_way_out(files, invoke):
     pq.write_table(pq.read_table("p.parquet").drop_columns(["label"]), "p.parquet")
     result = split(invoke, code=3)

@@ -194,6 +194,14 @@ def test_a_subgroup_without_a_case_of_the_report_has_no_number_but_a_note():
     assert {row["note"] for row in lone} == {"no case of the report"}
 
 
+def test_one_case_alone_has_no_interval_and_says_so():
+    cases = Cases(np.array([0.0, 1.0, 1.0]), np.array([0.5, 0.0, 0.0]))
+    world = World(cases, cases, np.array([0, 1, REPORT]), (Order("confidence", np.arange(3.0)),))
+    for row in rows_of(world).values():
+        assert row["low"] is None
+        assert "one independent case has no interval" in row["note"]
+
+
 def test_the_split_that_promises_most_is_never_the_oracle():
     world, _, _ = simulated(300, 9)
     splits = choose_splits(world)
