@@ -10,8 +10,11 @@ from nncli.errors import ArtifactError
 from nncli.forward import Batch, first_tensor, run
 from nncli.verification.exact import Asked
 from nncli.verification.lowering import lower
+from nncli.verification.lowering.agreement import demand_same
 from nncli.verification.network import Network
 from nncli.verification.replaying import violates
+
+SMALL = 2048
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,38 @@ class Subject:
         original: The module as it was loaded; counterexamples are replayed on it.
         network: The same as linear maps and activations, in float64.
         digest: Digest of the checkpoint.
+        drop_softmax: Whether a softmax over all outputs was left out of `network`.
     """
 
     name: str
     original: nn.Module
     network: Network
     digest: str
+    drop_softmax: bool
+
+    @property
+    def is_small(self) -> bool:
+        """Whether no layer is so wide that several threads would help."""
+        return max(self.network.size(place) for place in range(self.network.last + 1)) <= SMALL
+
+    def demand_same(self, low: Tensor, high: Tensor) -> None:
+        """Refuse the network if its two forms disagree in a box.
+
+        Args:
+            low: (n,) lower limits.
+            high: (n,) upper limits.
+
+        Raises:
+            ArtifactError: They do.
+        """
+        demand_same(
+            self.network,
+            self.original,
+            low,
+            high,
+            source=self.name,
+            drop_softmax=self.drop_softmax,
+        )
 
     def outputs(self, x: Tensor) -> Tensor:
         """What the original gives, in its own arithmetic.
@@ -67,8 +96,8 @@ def subject(
         The network in both forms.
 
     Raises:
-        ArtifactError: It has an operator that cannot be verified, or its two forms disagree.
+        ArtifactError: It has an operator that cannot be verified.
         MismatchError: It cannot take such examples.
     """
     network = lower(module, shape, source=name, drop_softmax=drop_softmax)
-    return Subject(name, module, network, digest)
+    return Subject(name, module, network, digest, drop_softmax)
