@@ -17,7 +17,6 @@ ANSWER = {
     "bound": NUMBER,
     "attacked": NUMBER,
     "stage": TEXT,
-    "seconds": NUMBER,
 }
 LAST = {"numerics": TEXT, "seed": WHOLE, "words": TEXT}
 
@@ -26,12 +25,14 @@ def verdict_schema(stages: Iterable[str], *, local: bool) -> pa.Schema:
     """The columns.
 
     Args:
-        stages: Stages that can run: each has a column of seconds.
+        stages: Stages that have a column of seconds each, beside one for their sum. Without any,
+            the table holds nothing that differs between equal runs.
         local: Whether the properties are about neighbourhoods of examples.
 
     Returns:
         The schema.
     """
     asked = QUESTION if local else {name: QUESTION[name] for name in ("model_id", "instance")}
-    spent = {f"seconds_{name.replace('-', '_')}": NUMBER for name in stages}
+    each = {f"seconds_{name.replace('-', '_')}": NUMBER for name in stages}
+    spent = {"seconds": NUMBER, **each} if each else {}
     return pa.schema(list({**asked, **ANSWER, **spent, **LAST}.items()))

@@ -100,6 +100,12 @@ CASES = {
     "show": Case(("a.safetensors",), "text", ("a.safetensors",)),
     "train": Case(("--arch", "mlp:64-8-10", "--steps", "3", "--seed", "0..1"), "folder"),
 }
+CASES["verify"] = Case(
+    ("checkpoint.safetensors", "--limit", "3", "--epsilon", "0.001"),
+    "table",
+    ("checkpoint.safetensors",),
+    ".parquet",
+)
 CASES["triage split"] = Case(
     ("predictions.parquet", "--human", "ratings.parquet", "--resamples", "50"),
     "table",
@@ -131,6 +137,9 @@ DIFFERENT = {
     ("attack", "--per-example"): "the nearest error, not parts of the risk",
     ("attack", "--target"): "a class to drive examples to, not what a probe reads",
     ("predict", "--target"): "as in attack",
+    ("verify", "--epsilon"): "text, which says exactly what is meant",
+    ("verify", "--norm"): "what can be proved",
+    ("verify", "--method"): "how to prove, not how to cluster",
     ("train", "--seed"): "a series has many seeds",
     ("train", "--output"): "a series is a folder",
     ("train", "--batch-size"): "it changes the result, and so has a fixed default",

@@ -91,6 +91,7 @@ METHODS = ("auto", "attack", "ibp", "crown", "alpha-crown", "input-split", "relu
     metavar="FILE",
     help="Write the inputs that violate as a dataset (safetensors).",
 )
+@click.option("--timings", is_flag=True, help="Add columns with the seconds of each stage.")
 @options.seed
 @options.threads
 @options.output
@@ -103,8 +104,9 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
 
     \b
     Examples:
-      nncli verify checkpoint.safetensors --limit 5 --epsilon 0.02
-      nncli verify checkpoint.safetensors --limit 5 --epsilon 0.05 -o verdicts.parquet
+      nncli verify checkpoint.safetensors --limit 3 --epsilon 0.001
+      nncli verify checkpoint.safetensors --limit 3 --epsilon 0.0005 --epsilon 0.001 -f csv
+      nncli verify checkpoint.safetensors --limit 3 --epsilon 0.01 --norm l2 -o verdicts.parquet
     """
     from nncli.commands.verify.questions import from_files, from_instances, near
 
@@ -161,7 +163,8 @@ def _write(questions: "Questions", given: dict[str, Any]) -> list[str]:
     from nncli.formats.verdict_tables import verdict_schema
     from nncli.verification.portfolio import STAGES, Setting, decide
 
-    schema = verdict_schema(STAGES, local=questions.local)
+    timed = STAGES if given["timings"] else ()
+    schema = verdict_schema(timed, local=questions.local)
     entry = options.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
     form, replaced = given["table_format"], given["overwrite"]
     verdicts, violating = [], []
@@ -174,7 +177,7 @@ def _write(questions: "Questions", given: dict[str, Any]) -> list[str]:
             _use_threads(task, given)
             confirm = task.subject.confirming(task.asked)
             answer = decide(task.subject.network, task.asked, confirm, setting)
-            table.write(from_rows([_row(task, answer, given["seed"])], schema))
+            table.write(from_rows([_row(task, answer, given)], schema))
             verdicts.append(answer.verdict)
             if answer.counterexample is not None:
                 violating.append((task, answer.counterexample))
@@ -191,8 +194,11 @@ def _use_threads(task: "Task", given: dict[str, Any]) -> None:
         torch.set_num_threads(1)
 
 
-def _row(task: "Task", answer: "Answer", seed: int) -> dict[str, Any]:
-    spent = {f"seconds_{name.replace('-', '_')}": one for name, one in answer.seconds.items()}
+def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any]:
+    spent = {}
+    if given["timings"]:
+        spent = {f"seconds_{name.replace('-', '_')}": one for name, one in answer.seconds.items()}
+        spent["seconds"] = sum(answer.seconds.values())
     return {
         "model_id": task.subject.name,
         "instance": options.without_descriptor(task.asked.name),
@@ -201,10 +207,9 @@ def _row(task: "Task", answer: "Answer", seed: int) -> dict[str, Any]:
         "bound": _finite(answer.bound),
         "attacked": _finite(answer.attacked),
         "stage": answer.stage or None,
-        "seconds": sum(answer.seconds.values()),
         **spent,
         "numerics": "float64, rounding bounded",
-        "seed": seed,
+        "seed": given["seed"],
         "words": task.asked.words,
     }
 
