@@ -1,0 +1,267 @@
+"""The Lagrangian of a ReLU network, a quadratic function whose least value is a bound.
+
+Variables are the inputs and the outputs of those ReLUs whose sign is open. For each such ReLU, with
+y what goes in and x what comes out, `x (y - x) = 0`, `x >= y`, `x >= 0` and the chord
+`chord y + over >= x` are facts. Each is taken off the row, times a multiplier (of any sign for the
+first, not negative for the rest), so that what is left is nowhere above the row where the network
+is evaluated. ReLUs that are always active are linear, dead ones are zero: neither is a variable.
+
+Variables are written `centre + radius z` with z in [-1, 1]. In z the Lagrangian is
+`c + g.z + z'Hz / 2`, which is never built here: it is evaluated by a pass through the network, for
+several z at once, of which the first carries the constants (see `sweeps`).
+
+References:
+    Dathathri et al. 2020 (arXiv 2010.11645), section 4; Raghunathan et al. 2018, Semidefinite
+    relaxations for certifying robustness to adversarial examples.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from nncli.verification.domains import Domain
+from nncli.verification.intervals import Interval
+from nncli.verification.network import Activation, Network, Sum
+from nncli.verification.relaxation import Lines, lines, unstable
+from nncli.verification.rounding import UNIT
+
+PRODUCT, SLOPE, SIGN, CHORD = range(4)  # the facts of a ReLU, in the order of their multipliers
+Multipliers = Mapping[int, Tensor]  # (4, R, n) by the place of the activation
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """The ReLUs of one activation.
+
+    Attributes:
+        parent: The place that they are of.
+        free: (n,) 1 where the sign is open, else 0.
+        active: (n,) 1 where what goes in is never negative, else 0.
+        chord: (n,) slopes of the chords, 0 where the sign is not open.
+        over: (n,) their offsets.
+    """
+
+    parent: int
+    free: Tensor
+    active: Tensor
+    chord: Tensor
+    over: Tensor
+
+
+@dataclass(frozen=True)
+class Square:
+    """The row `-|f - target|^2`, f the value of a place, and facts `(f - low)(high - f) >= 0`.
+
+    Attributes:
+        place: The place.
+        target: (m,).
+        low: (m,) at most every value.
+        high: (m,) at least every value.
+        share: (R, m) multipliers of the facts, in [0, 1]: 1 replaces the square by its chord.
+    """
+
+    place: int
+    target: Tensor
+    low: Tensor
+    high: Tensor
+    share: Tensor
+
+    @property
+    def bend(self) -> Tensor:
+        """(R, m) factors of -f^2."""
+        return 1 - self.share
+
+    @property
+    def slope(self) -> Tensor:
+        """(R, m) factors of f."""
+        return 2 * self.target - self.share * (self.low + self.high)
+
+    @property
+    def constant(self) -> Tensor:
+        """(R, m) what is added."""
+        return self.share * self.low * self.high - self.target**2
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Rows of a network over a box, to be bounded from below.
+
+    Attributes:
+        network: The network; ReLU is its only activation.
+        neurons: The ReLUs, by place; those that rows can reach.
+        centre: (n,) by place, of the input and of activations; 0 where there is no variable.
+        radius: (n,) likewise; 0 where there is no variable.
+        linear: Factors (R, n) of rows by the same places.
+        offset: (R,) constants of rows.
+        sizes: (R,) absolute terms that were summed for the rows, at their greatest.
+        square: A concave quadratic added to the rows, or `None`.
+    """
+
+    network: Network
+    neurons: Mapping[int, Neurons]
+    centre: Mapping[int, Tensor]
+    radius: Mapping[int, Tensor]
+    linear: Mapping[int, Tensor]
+    offset: Tensor
+    sizes: Tensor
+    square: Square | None = None
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return len(self.offset)
+
+    @property
+    def top(self) -> int:
+        """The last place that counts."""
+        last = max([0, *self.neurons])
+        return last if self.square is None else max(last, self.square.place)
+
+    @property
+    def variables(self) -> int:
+        """N."""
+        return sum(int((one > 0).sum()) for one in self.radius.values())
+
+    def picked(self, rows: Tensor) -> "Problem":
+        """Some of the rows.
+
+        Args:
+            rows: (K,) their places.
+        """
+        square = self.square and replace(self.square, share=self.square.share[rows])
+        return replace(
+            self,
+            linear={place: one[rows] for place, one in self.linear.items()},
+            offset=self.offset[rows],
+            sizes=self.sizes[rows],
+            square=square,
+        )
+
+    def cast(self, dtype: torch.dtype) -> "Problem":
+        """With numbers of another type, on which no proof can rest."""
+        return replace(
+            self,
+            network=self.network.cast(dtype),
+            neurons={
+                place: Neurons(
+                    one.parent,
+                    *(each.to(dtype) for each in (one.free, one.active, one.chord, one.over)),
+                )
+                for place, one in self.neurons.items()
+            },
+            centre={place: one.to(dtype) for place, one in self.centre.items()},
+            radius={place: one.to(dtype) for place, one in self.radius.items()},
+            linear={place: one.to(dtype) for place, one in self.linear.items()},
+            offset=self.offset.to(dtype),
+            square=self.square
+            and Square(
+                self.square.place,
+                *(
+                    each.to(dtype)
+                    for each in (
+                        self.square.target,
+                        self.square.low,
+                        self.square.high,
+                        self.square.share,
+                    )
+                ),
+            ),
+        )
+
+
+def problem(
+    network: Network,
+    rows: Mapping[int, Tensor],
+    domain: Domain,
+    known: Sequence[Interval],
+    square: Square | None = None,
+) -> Problem:
+    """Rows over one box.
+
+    Args:
+        network: The network; ReLU is its only activation.
+        rows: Factors (1, R, size) by place; see `backward.below`.
+        domain: One box; a ball within it is left out of account.
+        known: Intervals (1, n) of the places, the best that are known.
+        square: A quadratic to add to the rows.
+
+    Returns:
+        The problem.
+
+    Raises:
+        ValueError: There are several boxes, or other activations.
+    """
+    if len(domain) != 1 or not network.pieces:
+        raise ValueError("semidefinite bounds are for one box and ReLU networks")
+    last = max([*rows, *([] if square is None else [square.place])])
+    neurons, centre, radius = {}, {}, {}
+    centre[0], radius[0] = _halved(domain.low[0], domain.high[0])
+    for place in network.activations:
+        if place > last:
+            break
+        given = known[network.activation(place).parent]
+        line = lines("relu", given.low, given.high)
+        one = _neurons(network.activation(place), given, line)
+        neurons[place] = one
+        middle, reach = _halved(torch.zeros_like(given.high[0]), given.high[0].clamp_min(0))
+        centre[place], radius[place] = middle * one.free, reach * one.free
+    found = Problem(network, neurons, centre, radius, {}, rows[max(rows)].new_zeros(0), centre[0])
+    linear, offset, sizes = _variables_of(network, rows, known)
+    return replace(found, linear=linear, offset=offset, sizes=sizes, square=square)
+
+
+def _neurons(node: Activation, given: Interval, line: Lines) -> Neurons:
+    free = unstable(given.low, given.high)[0]
+    active = (given.low[0] >= 0) & ~free
+    kind = given.low.dtype
+    return Neurons(
+        node.parent,
+        free.to(kind),
+        active.to(kind),
+        line.above[0, 0] * free,
+        line.over[0, 0],
+    )
+
+
+def _halved(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Centres and radii of intervals, whose ends they cover."""
+    centre = (low + high) / 2
+    radius = torch.maximum(high - centre, centre - low) * (1 + 4 * UNIT)
+    return centre, torch.where(high > low, radius, 0.0)
+
+
+def _variables_of(
+    network: Network, rows: Mapping[int, Tensor], known: Sequence[Interval]
+) -> tuple[dict[int, Tensor], Tensor, Tensor]:
+    """Rows as factors of the input and of activations, their constants, and the terms summed."""
+    waiting = {place: one[0] for place, one in rows.items()}
+    first = next(iter(waiting.values()))
+    offset, sizes = first.new_zeros(len(first)), first.new_zeros(len(first))
+    found: dict[int, Tensor] = {}
+    for place in range(max(waiting), -1, -1):
+        factors = waiting.pop(place, None)
+        if factors is None:
+            continue
+        sizes = sizes + factors.abs() @ known[place].sizes[0]
+        node = network.nodes[place - 1] if place else None
+        if isinstance(node, Sum):
+            offset = offset + factors @ node.bias
+            spread(waiting, node, factors)
+        else:
+            found[place] = factors
+    return found, offset, sizes
+
+
+def spread(waiting: dict[int, Tensor], node: Sum, factors: Tensor) -> None:
+    """Pass factors of a sum back to what it is of.
+
+    Args:
+        waiting: Factors by place, which are added to.
+        node: The sum.
+        factors: (..., size).
+    """
+    for parent, one in zip(node.parents, node.maps, strict=True):
+        back = one.adjoint(factors)
+        waiting[parent] = waiting[parent] + back if parent in waiting else back

@@ -1,0 +1,191 @@
+"""The search for multipliers: from those of a linear bound upwards, by Adam.
+
+At each step the vectors follow the multipliers by a sweep, and the multipliers take a step along
+what the vectors miss of the facts. No eigenvalue enters: what makes a bound of the multipliers is
+the certificate, which is tried now and then.
+"""
+
+from dataclasses import dataclass, field
+from math import cos, pi
+
+import torch
+from torch import Tensor
+
+from nncli.verification.clock import Clock
+from nncli.verification.sdp.certificate import DECOMPOSED, certified
+from nncli.verification.sdp.lagrangian import SLOPE, Multipliers, Problem
+from nncli.verification.sdp.quadratic_form import frame
+from nncli.verification.sdp.sweeps import begin, shake, slopes, sweep, value
+
+BETAS = (0.5, 0.99)
+LAST = 0.02  # of the step size is left at the end
+SETTLING = 8  # sweeps before a certificate
+PACE = 1e-10  # seconds a certificate takes, about, for each cube of the number of variables
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to search.
+
+    Attributes:
+        steps: Steps of Adam.
+        rate: Their size at first, relative to the multipliers at the start.
+        rank: Length of the vectors.
+        noise: Added to the vectors at each step, which would else stay in a plane.
+        every: Steps between certificates.
+        enough: Bounds above this are good enough.
+        seed: Of the noise.
+        clock: The time; when it is up, the best bounds so far count.
+    """
+
+    steps: int = 200
+    rate: float = 0.1
+    rank: int = 8
+    noise: float = 0.03
+    every: int = 25
+    enough: float | Tensor = float("inf")
+    seed: int = 0
+    clock: Clock = field(default_factory=Clock)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the search has found.
+
+    Attributes:
+        bound: (R,) certified lower bounds, minus infinity without one.
+        multipliers: Those of the bounds.
+        weights: Of the variables (R, n) by place, as the certificate takes them.
+    """
+
+    bound: Tensor
+    multipliers: Multipliers
+    weights: dict[int, Tensor]
+
+
+def climb(problem: Problem, start: Multipliers, plan: Plan) -> Found:
+    """Raise the bounds of rows, each row with its own multipliers.
+
+    Args:
+        problem: The rows, in float64.
+        start: Multipliers to begin with.
+        plan: How to search.
+
+    Returns:
+        The best certified bounds.
+    """
+    search = _Search(problem, start, plan)
+    for turn in range(1, plan.steps + 1):
+        if plan.clock.left < search.reserve or not len(search.rows):
+            break
+        search.step(turn)
+        if turn % plan.every == 0 and turn < plan.steps:
+            search.look()
+    if len(search.rows):
+        search.end()
+    return search.found
+
+
+class _Search:
+    """The rows that are still open, and the best that was found for all."""
+
+    def __init__(self, problem: Problem, start: Multipliers, plan: Plan) -> None:
+        self.whole, self.plan, self.frame = problem, plan, frame(problem)
+        self.few = problem.variables <= DECOMPOSED
+        kind = torch.float64 if self.few else torch.float32
+        self.reserve = 0.0 if self.few else PACE * float(problem.variables) ** 3
+        self.rows = torch.arange(problem.rows)
+        self.enough = torch.as_tensor(plan.enough, dtype=torch.float64).expand(problem.rows)
+        self.generator = torch.Generator().manual_seed(plan.seed)
+        self.found = Found(
+            torch.full((problem.rows,), -torch.inf, dtype=torch.float64),
+            {place: one.clone() for place, one in start.items()},
+            {place: one.new_zeros(problem.rows, len(one)) for place, one in problem.radius.items()},
+        )
+        self.problem = problem.cast(kind)
+        self.units = {place: one.to(kind) for place, one in _units(problem, start).items()}
+        self.now = {place: one.to(kind) for place, one in start.items()}
+        self.means = {place: torch.zeros_like(one) for place, one in self.now.items()}
+        self.squares = {place: torch.zeros_like(one) for place, one in self.now.items()}
+        self.at = begin(self.problem, plan.rank, self.generator)
+
+    def step(self, turn: int) -> None:
+        """Move the vectors, then the multipliers."""
+        plan = self.plan
+        shake(self.problem, self.at, plan.noise, self.generator)
+        sweep(self.problem, self.now, self.at)
+        share = (1 + cos(pi * turn / plan.steps)) / 2
+        rate = plan.rate * (LAST + (1 - LAST) * share) / (1 - BETAS[0] ** turn)
+        for place, slope in slopes(self.problem, self.at).items():
+            unit = self.units[place]
+            mean, square = self.means[place], self.squares[place]
+            mean.lerp_(slope * unit, 1 - BETAS[0])
+            square.lerp_((slope * unit) ** 2, 1 - BETAS[1])
+            size = (square / (1 - BETAS[1] ** turn)).sqrt_().add_(1e-8)
+            now = self.now[place].addcdiv_(unit * mean, size, value=rate)
+            now[SLOPE:].clamp_(min=0)
+
+    def look(self) -> None:
+        """Certify what is promising, and go on with what is open."""
+        self._settle()
+        reached = value(self.problem, self.now, self.at).double()
+        hopeful = reached > self.enough[self.rows]
+        self._certify(hopeful | self.few)
+        kept = torch.nonzero(self.found.bound[self.rows] <= self.enough[self.rows]).flatten()
+        if len(kept) < len(self.rows):
+            self._keep(kept)
+
+    def end(self) -> None:
+        """Certify what is open."""
+        self._settle()
+        self._certify(torch.ones(len(self.rows), dtype=torch.bool))
+
+    def _settle(self) -> None:
+        for _ in range(SETTLING):
+            sweep(self.problem, self.now, self.at)
+
+    def _certify(self, wanted: Tensor) -> None:
+        """Certificates of some of the open rows; better ones are kept."""
+        places = torch.nonzero(wanted).flatten()
+        if not len(places):
+            return
+        rows = self.rows[places]
+        now = {place: one[:, places].double() for place, one in self.now.items()}
+        weights = {place: one[places].double() for place, one in self.at.weights.items()}
+        bound = certified(self.whole.picked(rows), self.frame, now, weights)
+        better = bound > self.found.bound[rows]
+        rows = rows[better]
+        self.found.bound[rows] = bound[better]
+        for place, one in now.items():
+            self.found.multipliers[place][:, rows] = one[:, better]
+        for place, one in weights.items():
+            self.found.weights[place][rows] = one[better]
+
+    def _keep(self, kept: Tensor) -> None:
+        """Drop rows that are done."""
+        self.rows = self.rows[kept]
+        self.problem = self.problem.picked(kept)
+        for held in (self.now, self.means, self.squares, self.units):
+            for place, one in held.items():
+                held[place] = one[:, kept].contiguous()
+        for other in (self.at.values, self.at.pulled, self.at.weights):
+            for place, one in other.items():
+                other[place] = one[kept].contiguous()
+
+
+def _units(problem: Problem, start: Multipliers) -> dict[int, Tensor]:
+    """The size of a step of each multiplier: what those at the start are of the place on average.
+
+    A row may owe nothing to a place at the start, where it takes a share of the average of all.
+    """
+    counts = {place: one.free.sum().clamp_min(1) for place, one in problem.neurons.items()}
+    totals = {place: one.abs().sum(dim=(0, 2)) for place, one in start.items()}
+    overall = torch.stack([*totals.values()]).sum(dim=0) / torch.stack([*counts.values()]).sum()
+    found = {}
+    for place, neurons in problem.neurons.items():
+        own = torch.maximum(totals[place] / counts[place], 0.1 * overall)[:, None]
+        # products are of values as large as the radius, so that their multipliers are smaller
+        radius = problem.radius[place].clamp_min(1e-9)
+        unit = torch.stack([own / radius, *(own.expand(-1, len(radius)) for _ in range(3))])
+        found[place] = unit * neurons.free
+    return found

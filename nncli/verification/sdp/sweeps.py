@@ -1,0 +1,208 @@
+"""The least value of the Lagrangian over vectors in place of numbers, place by place.
+
+Each variable becomes a vector of K numbers of length at most 1, the constant 1 the first unit
+vector: the low-rank form of the semidefinite programme whose dual is the bound. Column by column
+the vectors are K ordinary activations of the network, of which the first carries the constants. The
+variables of one place meet none of their own place in a product, but for their squares, so a whole
+place is moved to its best at once; a pass back through the network and one forth moves each twice.
+
+References:
+    Burer and Monteiro 2003, A nonlinear programming algorithm for solving semidefinite programs via
+    low-rank factorization. Wang et al. 2017, The mixing method.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nncli.verification.network import Sum
+from nncli.verification.sdp.lagrangian import (
+    CHORD,
+    PRODUCT,
+    SIGN,
+    SLOPE,
+    Multipliers,
+    Problem,
+    spread,
+)
+
+
+@dataclass
+class Iterate:
+    """Vectors and what they give.
+
+    Attributes:
+        values: (R, K, n) by place.
+        pulled: (R, K, n) factors that the places after an activation, or the input, have on it.
+        weights: (R, n) by the same places: how hard the limit on each vector's length is pressed
+            on, which are multipliers of `z^2 <= 1`.
+    """
+
+    values: dict[int, Tensor]
+    pulled: dict[int, Tensor]
+    weights: dict[int, Tensor]
+
+
+def begin(problem: Problem, rank: int, generator: torch.Generator) -> Iterate:
+    """Random vectors.
+
+    Args:
+        problem: The problem.
+        rank: K.
+        generator: What they are drawn from.
+    """
+    found = Iterate({}, {}, {})
+    for place, radius in problem.radius.items():
+        found.values[place] = radius.new_zeros(problem.rows, rank, len(radius))
+    shake(problem, found, 1.0, generator)
+    return found
+
+
+def shake(problem: Problem, at: Iterate, noise: float, generator: torch.Generator) -> None:
+    """Add normal noise to vectors: what is exactly zero in a direction would stay so.
+
+    Args:
+        problem: The problem.
+        at: The vectors, which are changed.
+        noise: Its standard deviation, relative to the radius.
+        generator: What it is drawn from.
+    """
+    for place in range(problem.top + 1):
+        node = problem.network.nodes[place - 1] if place else None
+        if isinstance(node, Sum):
+            at.values[place] = summed(node, at.values)
+        elif place in problem.radius:
+            radius, x = problem.radius[place], at.values[place]
+            drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+            if place:
+                neurons = problem.neurons[place]
+                x = x * neurons.free + neurons.active * at.values[neurons.parent]
+            at.values[place] = x + noise * radius * drawn
+
+
+def summed(node: Sum, values: dict[int, Tensor]) -> Tensor:
+    """A sum of the columns (R, K, size), its constant in the first."""
+    total: Tensor | None = None
+    for parent, one in zip(node.parents, node.maps, strict=True):
+        part = one.apply(values[parent])
+        total = part if total is None else total + part
+    assert total is not None
+    total = total.clone() if len(node.parents) == 1 else total
+    total[:, 0] += node.bias
+    return total
+
+
+def sweep(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
+    """Move every vector to its best, last place first, then first place first.
+
+    Args:
+        problem: The problem.
+        multipliers: Of the facts.
+        at: The vectors, which are changed.
+    """
+    _back(problem, multipliers, at)
+    for place in range(1, problem.top + 1):
+        node = problem.network.nodes[place - 1]
+        if isinstance(node, Sum):
+            at.values[place] = summed(node, at.values)
+        elif place in problem.neurons:
+            _move(problem, multipliers, at, place)
+
+
+def _back(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
+    waiting: dict[int, Tensor] = {}
+    for place, factors in problem.linear.items():
+        one = factors.new_zeros(at.values[0].shape[:2] + factors.shape[1:])
+        one[:, 0] = factors
+        waiting[place] = one
+    _curve(problem, at, waiting)
+    for place in range(problem.top, -1, -1):
+        factors_here = waiting.pop(place, None)
+        node = problem.network.nodes[place - 1] if place else None
+        if isinstance(node, Sum):
+            if factors_here is not None:
+                spread(waiting, node, factors_here)
+            continue
+        if factors_here is None:
+            factors_here = torch.zeros_like(at.values[place])
+        at.pulled[place] = factors_here
+        _move(problem, multipliers, at, place)
+        if place:
+            neurons, m = problem.neurons[place], multipliers[place]
+            down = factors_here * neurons.active - m[PRODUCT][:, None] * at.values[place]
+            down[:, 0] += m[SLOPE] - m[CHORD] * neurons.chord
+            parent = neurons.parent
+            waiting[parent] = waiting[parent] + down if parent in waiting else down
+
+
+def _curve(problem: Problem, at: Iterate, waiting: dict[int, Tensor]) -> None:
+    """The tangent of the quadratic, which is nowhere below it as it is concave."""
+    square = problem.square
+    if square is None:
+        return
+    factors = -2 * square.bend[:, None] * at.values[square.place]
+    factors[:, 0] += square.slope
+    place = square.place
+    waiting[place] = waiting[place] + factors if place in waiting else factors
+
+
+def _move(problem: Problem, multipliers: Multipliers, at: Iterate, place: int) -> None:
+    """Move the vectors of a place to where the Lagrangian is least, all others held."""
+    radius, centre = problem.radius[place], problem.centre[place]
+    factors, bend = at.pulled[place], None
+    if place:
+        m = multipliers[place]
+        given = at.values[problem.neurons[place].parent]
+        factors = factors - m[PRODUCT][:, None] * given
+        factors[:, 0] += m[CHORD] - m[SLOPE] - m[SIGN] + 2 * m[PRODUCT] * centre
+        bend = 2 * m[PRODUCT] * radius**2
+    slope = radius * factors
+    size = slope.norm(dim=1)
+    limit = size if bend is None else torch.maximum(size, bend)
+    at.weights[place] = (size if bend is None else size - bend).clamp_min(0)
+    z = -slope / limit.clamp_min(1e-30)[:, None]
+    at.values[place] = _placed(problem, place, z, at.values)
+
+
+def _placed(problem: Problem, place: int, z: Tensor, values: dict[int, Tensor]) -> Tensor:
+    """The values of a place from its vectors."""
+    x = problem.radius[place] * z
+    x[:, 0] += problem.centre[place]
+    if place:
+        neurons = problem.neurons[place]
+        x = x + neurons.active * values[neurons.parent]
+    return x
+
+
+def slopes(problem: Problem, at: Iterate) -> dict[int, Tensor]:
+    """How the Lagrangian changes with each multiplier, the vectors held: (4, R, n) by place."""
+    found = {}
+    for place, neurons in problem.neurons.items():
+        x, y = at.values[place], at.values[neurons.parent]
+        first, given = x[:, 0], y[:, 0]
+        facts = torch.stack(
+            [
+                (x * (y - x)).sum(dim=1),
+                first - given,
+                first,
+                neurons.chord * given + neurons.over - first,
+            ]
+        )
+        found[place] = -facts * neurons.free
+    return found
+
+
+def value(problem: Problem, multipliers: Multipliers, at: Iterate) -> Tensor:
+    """(R,) the Lagrangian; at its least over the vectors it is the bound."""
+    total = problem.offset
+    for place, factors in problem.linear.items():
+        total = total + (factors * at.values[place][:, 0]).sum(dim=-1)
+    for place, one in slopes(problem, at).items():
+        total = total + (multipliers[place] * one).sum(dim=(0, 2))
+    square = problem.square
+    if square is not None:
+        f = at.values[square.place]
+        total = total - (square.bend * (f * f).sum(dim=1)).sum(dim=-1)
+        total = total + (square.slope * f[:, 0] + square.constant).sum(dim=-1)
+    return total
