@@ -31,6 +31,15 @@ class Spool:
         if self._file is not None:
             self._file.close()  # what is mapped stays until nobody holds it
 
+    @property
+    def spilled(self) -> bool:
+        """Whether something is on disk."""
+        return self._file is not None
+
+    def release(self, array: Array) -> None:
+        """Count the memory of an array that was kept as free again; nobody may hold it."""
+        self._left += array.nbytes
+
     def keep(self, array: Array) -> Array:
         """An array equal to the one given, in memory or on disk.
 

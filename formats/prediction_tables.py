@@ -18,6 +18,7 @@ from nncli.formats.prediction_batches import Codes, encoded, matrix
 from nncli.formats.prediction_checks import demand_sound
 from nncli.formats.prediction_columns import SCORES, score_of
 from nncli.formats.prediction_examples import ClusterStore, ExampleIndex, LabelStore
+from nncli.formats.prediction_mixed import MixedRows
 from nncli.formats.prediction_spool import Spool
 from nncli.formats.sources import Source
 from nncli.formats.tables import demand_column, read_table
@@ -145,6 +146,7 @@ class _Reading:
         self._labels = LabelStore(source) if "label" in names else None
         self._clusters = ClusterStore(cluster, source) if cluster else None
         self._spool = spool
+        self._mixed = MixedRows(spool)
         self._width: int | None = None
         self._start = 0
 
@@ -181,12 +183,8 @@ class _Reading:
             self._refuse_twice(place, members[0])
             self._chunks[members[0]].append((place, self._spool.keep(answers.copy())))
             return
-        order = np.argsort(which, kind="stable")
-        ends = np.cumsum(np.bincount(which))
-        ordered, at = self._spool.keep(answers[order]), place[order]
-        for member, start, stop in zip(members, (0, *ends[:-1]), ends, strict=True):
-            self._refuse_twice(at[start:stop], member)
-            self._chunks[member].append((at[start:stop], ordered[start:stop]))
+        for member, own in self._mixed.add(answers, place, which, members):
+            self._refuse_twice(own, member)
 
     @staticmethod
     def _grouped(batch: pa.RecordBatch, names: Iterable[str]) -> tuple[Codes, Codes]:
@@ -276,7 +274,7 @@ class _Reading:
         for index in self._examples.values():
             ids[index.places()] = index.ids.to_pylist()
         ids = np.array(ids.tolist())
-        rows = tuple(self._joined(member) for member in range(len(members)))
+        rows = self._rows()
         label = None if self._labels is None else self._labels.finish(len(ids))
         cluster = None if self._clusters is None else self._clusters.finish(len(ids))
         split = np.array(self._split, np.int64)
@@ -295,9 +293,24 @@ class _Reading:
                 hint="rows are told apart by " + ", ".join((*EXAMPLE_KEY, *MEMBER_KEY)),
             )
 
-    def _joined(self, member: int) -> tuple[Codes, Array]:
+    def _rows(self) -> tuple[tuple[Codes, Array], ...]:
+        """The answers of all members."""
+        found = {
+            member: self._joined(member, [*self._chunks[member], (place, answers)], kept=False)
+            for member, place, answers in self._mixed.members()
+        }
+        return tuple(
+            found[member]
+            if member in found
+            else self._joined(member, self._chunks[member], kept=len(self._chunks[member]) == 1)
+            for member in range(len(self._members))
+        )
+
+    def _joined(
+        self, member: int, chunks: list[tuple[Codes, Array]], *, kept: bool
+    ) -> tuple[Codes, Array]:
         """The answers of one member by increasing place of the example."""
-        chunks, self._chunks[member] = self._chunks[member], []
+        self._chunks[member] = []
         place, answers = chunks[0]
         if len(chunks) > 1:
             place = np.concatenate([one for one, _ in chunks])
@@ -306,7 +319,8 @@ class _Reading:
             order = np.argsort(place, kind="stable")
             self._refuse_twice(place, member)
             place, answers = place[order], answers[order]
-        return place, self._spool.keep(answers) if len(chunks) > 1 else answers
+            kept = False
+        return place, answers if kept else self._spool.keep(answers)
 
 
 def matrix_width(answers: Array, known: int | None, start: int, name: str, source: str) -> int:
