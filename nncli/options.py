@@ -44,7 +44,7 @@ UNRECORDED = {
     "per_example",
     "adversarial",
     "help",
-} | {"curve", "assignment", "effort"}
+} | {"curve", "assignment", "effort", "case_scores", "fitted_model"}
 
 
 class Command(click.Command):
@@ -112,7 +112,8 @@ data = click.option(
     default="digits",
     show_default=True,
     metavar="SPEC",
-    help="Dataset: `digits`, a file (artifact, .npz, Parquet, CSV), a folder, or `hf:NAME`.",
+    help="Dataset: `digits`, a file (artifact, .npz, Parquet, CSV), a folder, `hf:NAME` or "
+    "`spheres:DIMENSION`.",
 )
 split = click.option(
     "--split",
