@@ -61,6 +61,8 @@ class Choices:
             raise UsageError(
                 f"`--momentum` is for sgd, not {self.optimizer}", hint="add `--optimizer sgd`"
             )
+        if not math.isfinite(self.epsilon + self.noise):
+            raise UsageError("`--epsilon` and `--noise` are finite numbers")
         if self.noise and self.epsilon:
             raise UsageError(
                 "`--noise` and `--epsilon` exclude each other", hint="give one of them"

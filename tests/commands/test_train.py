@@ -379,6 +379,8 @@ def test_training_with_noise_is_recorded_with_its_accuracies(invoke, tmp_path):
 def test_noise_is_for_numbers_and_not_beside_an_attack(invoke, tmp_path):
     found = invoke("train", *QUICK, "--noise", "0.1", "--epsilon", "0.1", "-o", tmp_path, code=2)
     assert "`--noise` and `--epsilon` exclude each other" in found.stderr
+    found = invoke("train", *QUICK, "--noise", "inf", "-o", tmp_path, code=2)
+    assert "`--epsilon` and `--noise` are finite numbers" in found.stderr
     np.savez(tmp_path / "t.npz", input_ids=np.ones((8, 3), np.int64), y=np.arange(8) % 2)
     arch = ("--arch", "transformer:v2x3-d4-h1-b1-2", "--data", tmp_path / "t.npz")
     found = invoke("train", *arch, "--noise", "0.1", "-o", tmp_path / "x", code=2)
