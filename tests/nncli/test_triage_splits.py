@@ -1,5 +1,7 @@
 """Splits: chosen on some cases, reported on others, in every order."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -120,7 +122,8 @@ def test_intervals_of_the_chosen_split_and_its_gain_hold_the_truth_in_95_of_100_
     covered = np.zeros(2)
     for seed in range(200):
         world, _, _ = simulated(300, seed)
-        row = rows_of(world, draws=200)[DIFFERENCE]
+        one = [order for order in world.orders if order.name == DIFFERENCE]
+        row = rows_of(replace(world, orders=tuple(one)), draws=200)[DIFFERENCE]
         threshold = row["threshold"]
         truth = np.where(many_a**2 - many_t**2 <= threshold, many_a**2, many_t**2).mean()
         covered[0] += row["low"] <= truth <= row["high"]
