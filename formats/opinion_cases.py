@@ -76,7 +76,7 @@ def open_opinion_cases(
             "there are no features", hint="name a capture or a table, or `--predictions FILE`"
         )
     read = _predictions(predictions, stack)
-    opened = None if features is None else open_case_features(features)
+    opened = None if features is None else _opened(features)
     if opened is not None and opened.capture is not None:
         stack.callback(opened.capture.file.close)
     name, ids = _identified(opened, read)
@@ -99,6 +99,15 @@ def open_opinion_cases(
     score = read.score if read is not None else ""
     told = opened, answers, score, rated, counts[places], tuple(found), int((~kept).sum())
     return OpinionCases(name, ids[places], places, *told)
+
+
+def _opened(name: str) -> CaseFeatures:
+    try:
+        return open_case_features(name)
+    except ArtifactError as error:
+        if "holds predictions" in error.message:
+            error.hint = "`--predictions FILE` in place of FEATURES takes the answers for features"
+        raise
 
 
 def _predictions(name: str | None, stack: ExitStack) -> Predictions | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nncli.triage.opinions import Opinions
 
 SHARES = (0.1, 0.2, 0.3)
+OUTPUTS = {"scores": "case_scores", "curve": "curve", "model": "fitted_model"}
 
 
 @click.command("second-opinion", cls=options.Command)
@@ -75,7 +76,7 @@ SHARES = (0.1, 0.2, 0.3)
     help="Share of cases referred (repeatable).",
 )  # fmt: skip
 @click.option(
-    "--scores", type=options.artifact, metavar="FILE",
+    "--scores", "case_scores", type=options.artifact, metavar="FILE",
     help="Write the scores of each case and what its readers said, for triage evaluate.",
 )  # fmt: skip
 @click.option(
@@ -87,7 +88,8 @@ SHARES = (0.1, 0.2, 0.3)
     help="Shares of the curve, between none and all.",
 )  # fmt: skip
 @click.option(
-    "--model", type=options.artifact, metavar="FILE", help="Write the scores, fitted on all cases."
+    "--model", "fitted_model", type=options.artifact, metavar="FILE",
+    help="Write the scores, fitted on all cases.",
 )  # fmt: skip
 @click.option(
     "--apply", "stored", type=options.artifact, metavar="FILE",
@@ -133,13 +135,13 @@ def command(
     given = {one: asked[one] for one in ("ratings", "predictions", "table")}
     inputs = [one for one in (features, stored, *given.values()) if one]
     options.demand_one_stdin(*inputs)
-    told = {one: asked[one] for one in ("scores", "curve", "model")}
+    told = {one: asked[name] for one, name in OUTPUTS.items()}
     for target in (output, *told.values()):
         options.demand_other_output(target or "-", inputs)
     from nncli.formats.triage_tables import demand_different, demand_tables
 
     demand_different(output=output, **told)
-    tables = {one: "auto" for one in (asked["scores"], asked["curve"]) if one}
+    tables = {one: "auto" for one in (asked["case_scores"], asked["curve"]) if one}
     demand_tables({output: table_format, **tables}, overwrite=overwrite)
     how: dict[str, Any] = {"table_format": table_format, "overwrite": overwrite}
     with ExitStack() as stack:
@@ -177,7 +179,7 @@ def _fit(
     from nncli.triage.foresight import cross_fit
     from nncli.triage.judging import METRICS, Effort, findings
 
-    _demand_model(asked["model"], overwrite=overwrite)
+    _demand_model(asked["fitted_model"], overwrite=overwrite)
     study = _study(features, asked, stack)
     opinions, design, folds = study.opinions, study.design, asked["folds"]
     entry = options.entry(
@@ -283,12 +285,12 @@ def _write_tables(
     from nncli.formats.triage_tables import REFERRAL, table_of_cases
 
     told: dict[str, Any] = {"inputs": study.inputs, "seed": asked["seed"]}
-    if asked["scores"]:
+    if asked["case_scores"]:
         columns = foresight.columns(study.opinions, study.plan)
         data = table_of_cases(study.cases.ids, columns)
         names = list(foresight.names)
         entry = options.entry("table", scores=names, outcome="disagree", **told)
-        write_table(asked["scores"], data, entry, overwrite=overwrite)
+        write_table(asked["case_scores"], data, entry, overwrite=overwrite)
     if asked["curve"]:
         entry = options.entry("table", **told)
         write_table(asked["curve"], from_rows(found.curve, REFERRAL), entry, overwrite=overwrite)
@@ -306,7 +308,7 @@ def _demand_model(target: str | None, *, overwrite: bool) -> None:
 
 def _write_model(study: _Study, asked: dict[str, Any], *, overwrite: bool) -> None:
     """The scores, fitted on all cases."""
-    if not asked["model"]:
+    if not asked["fitted_model"]:
         return
     from nncli.formats.opinion_models import KIND, write_scores
     from nncli.triage.foresight import fit_all
@@ -316,7 +318,7 @@ def _write_model(study: _Study, asked: dict[str, Any], *, overwrite: bool) -> No
     entry = options.entry(KIND, inputs=study.inputs, seed=asked["seed"], threshold=threshold)
     told = {"about": made.about._asdict(), "features": study.features}
     arrays: dict[str, Any] = {"scaling": made.scaling_arrays(), "scores": made.arrays}
-    write_scores(asked["model"], told, entry=entry, overwrite=overwrite, **arrays)
+    write_scores(asked["fitted_model"], told, entry=entry, overwrite=overwrite, **arrays)
 
 
 def _apply(
@@ -336,7 +338,8 @@ def _apply(
     from nncli.formats.triage_tables import table_of_cases
     from nncli.triage.foresight import Model
 
-    wrong = [f"--{one}" for one in ("ratings", "scores", "curve", "model") if asked[one]]
+    given = {"ratings": "ratings", **OUTPUTS}
+    wrong = [f"--{one}" for one, name in given.items() if asked[name]]
     if wrong:
         raise UsageError(
             f"`--apply` fits and judges nothing, so `{wrong[0]}` has no place beside it",

@@ -18,7 +18,7 @@ TARGETS = {
     "entropy": "entropy of the answers of the pool in nats, Miller and Madow's; 0 to log classes",
     "variance": "variance of the grades of the pool, r - 1 below; 0 on",
 }
-LEAST = 2  # readings, below which nothing is known of how readers differ
+DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,7 @@ def opinions_of(
         value = pools.variance(counts, grades)
     else:
         value = pools.disagreement(counts) if target == "disagreement" else pools.entropy(counts)
+    value = np.round(value, DIGITS)  # what is equal must tie, whatever the readers it came from
     least, most = float(value.min()), float(value.max())
     if most - least < 1e-12:
         what = "agree on every case" if most < 1e-12 else f"have {target} {most:.4g} in every case"

@@ -312,3 +312,25 @@ def test_a_stored_model_scores_as_the_one_that_was_fitted():
     again = Model.of_arrays(made.about._asdict(), made.scaling_arrays(), made.arrays)
     for name, score in made.scores(x[:20]).items():
         assert again.scores(x[:20])[name] == pytest.approx(score)
+
+
+def test_equal_disagreement_ties_whatever_the_number_of_readers():
+    pools = [[0, 0, 1], [0, 0, 1, 1], [0, 1, 1], [0, 0], [0, 1]]  # two thirds, three times
+    found = opinions_of(
+        counts_of(pools, 2), "disagreement", None, threshold=0.66666666667, source="s"
+    )
+    assert len(set(found.value[:3])) == 1
+    assert found.disagree.tolist() == [False, False, False, False, True]
+
+
+def test_more_features_than_cases_and_features_that_never_vary_are_no_obstacle():
+    chance = np.random.default_rng(7)
+    x = np.column_stack([chance.standard_normal((80, 200)), np.ones(80)])
+    yes = chance.binomial(4, 1 / (1 + np.exp(-3 * x[:, 0])))
+    counts = np.column_stack([4 - yes, yes])
+    rows, _ = judged(x, counts, names=("dup", "uvc", *EXTRA))
+    assert all(np.isfinite(rows[name, None, "auroc", None]["value"]) for name in SCORES)
+    opinions = opinions_of(counts, "disagreement", None, threshold=None, source="s")
+    plan = plan_of(np.arange(80), opinions.disagree, 4, 0, "x")
+    made = fit_all(x, opinions, plan, Design(("uvc", *EXTRA), ABOUT, Settings()))
+    assert all(np.isfinite(one).all() for one in made.scores(x[:5]).values())
