@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
     from nncli.verification.standing import Answer
 
-METHODS = ("auto", "attack", "ibp", "crown", "alpha-crown", "input-split", "relu-split")
+METHODS = ("auto", "attack", "ibp", "crown", "alpha-crown", "input-split", "sdp", "relu-split")
 
 
 @click.command("verify", cls=options.Command)

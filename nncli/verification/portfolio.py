@@ -18,12 +18,14 @@ from nncli.verification.network import Network
 from nncli.verification.properties import Property
 from nncli.verification.queries import queries
 from nncli.verification.relu_splitting import split_relus
+from nncli.verification.sdp.proving import Search, promising, semidefinite_margins
 from nncli.verification.slopes import ascend
 from nncli.verification.standing import Answer, Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
 
 FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
+SEMIDEFINITE_SHARE = 0.3  # of the time left; what remains open is left to branch and bound
 SLOPE_STEPS, INNER_STEPS = (20, 100), 10
 Confirm = Callable[[Tensor], bool]
 
@@ -246,6 +248,21 @@ def _split_relus(work: Work, standing: Standing) -> None:
     _searched(work, standing, found, "relu-split")
 
 
+def _semidefinite(work: Work, standing: Standing) -> None:
+    """Semidefinite bounds of the open rows, in a share of the time."""
+    auto = work.setting.method == "auto"
+    if auto and (_few_inputs(standing) or not promising(standing)):
+        return
+    share = SEMIDEFINITE_SHARE if auto else 1.0
+    search = Search(
+        work.clock.part(share * work.clock.left),
+        work.setting.numbers,
+        work.setting.seed,
+        give_up=auto,
+    )
+    standing.note("sdp", semidefinite_margins(work.network, standing, search))
+
+
 def _searched(work: Work, standing: Standing, found: Splitting, name: str) -> None:
     """Take over what a search has found: all of its violations excluded, or a counterexample."""
     work.counterexample = found.counterexample
@@ -263,8 +280,11 @@ STAGES = {
     "attack-again": Stage(_more_attack, (), "look for counterexamples from more starts"),
     "alpha-crown": Stage(_slopes, ("ibp", "crown"), "linear bounds of optimised slopes"),
     "input-split": Stage(_split_inputs, (), "branch and bound over the inputs"),
+    "sdp": Stage(
+        _semidefinite, ("ibp", "crown", "alpha-crown"), "semidefinite bounds (SDP), certified"
+    ),
     "relu-split": Stage(
         _split_relus, ("ibp", "crown", "alpha-crown"), "branch and bound over signs of ReLUs"
     ),
 }
-AUTO = ("attack", "ibp", "crown", "alpha-crown", "attack-again", "input-split", "relu-split")
+AUTO = ("attack", "ibp", "crown", "alpha-crown", "attack-again", "input-split", "sdp", "relu-split")

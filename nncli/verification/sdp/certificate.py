@@ -107,10 +107,10 @@ def _balanced(body: Tensor, slope: Tensor, weights: Tensor) -> tuple[Tensor, flo
         values, vectors = torch.linalg.eigh(body)
         squares = (slope @ vectors) ** 2
         base = max(0.0, -float(values[0])) * (1 + 1e-9) + tiny
-        extra = base + tiny * torch.logspace(-1, 12, 131, dtype=body.dtype)
-        first = (squares / (values + extra[:, None])).sum(dim=1)
-        best = int((first + len(weights) * extra).argmin())
-        return weights + extra[best], float(first[best]) * (1 + 1e-9) + tiny
+        raised = base + tiny * torch.logspace(-1, 12, 131, dtype=body.dtype)
+        costs = (squares / (values + raised[:, None])).sum(dim=1)
+        best = int((costs + len(weights) * raised).argmin())
+        return weights + raised[best], float(costs[best]) * (1 + 1e-9) + tiny
     best_cost, found = float("inf"), (weights, float(slope.abs().sum()))
     eye = torch.eye(len(weights), dtype=body.dtype)
     for extra in SHIFTS:

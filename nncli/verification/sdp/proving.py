@@ -1,0 +1,129 @@
+"""Semidefinite bounds of the rows of a query."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nncli.verification.clock import Clock
+from nncli.verification.domains import domain_of
+from nncli.verification.intervals import Interval
+from nncli.verification.network import Network
+from nncli.verification.queries import Query
+from nncli.verification.sdp.certificate import DECOMPOSED, numbers_needed
+from nncli.verification.sdp.lagrangian import Problem, problem
+from nncli.verification.sdp.search import Plan, climb
+from nncli.verification.sdp.start import linear_start
+from nncli.verification.slopes import ascend
+from nncli.verification.standing import Standing
+
+MOST = 20_000  # variables
+SLOPE_STEPS = 20
+LEAST_ROOM = 0.02  # of the gap between bound and attack, below which bounds are hopeless
+ROOM = 1e-7  # above what is enough, for the difference between search and certificate
+
+
+@dataclass(frozen=True)
+class Search:
+    """How hard to try.
+
+    Attributes:
+        clock: The time of the stage.
+        numbers: Numbers held at once, at most.
+        seed: Of the search.
+        steps: Steps of Adam.
+        give_up: Whether a row that stays open ends the work, where rows are done one by one.
+    """
+
+    clock: Clock
+    numbers: int = 60_000_000
+    seed: int = 0
+    steps: int = 200
+    give_up: bool = False
+
+
+def fits(network: Network, query: Query, known: Sequence[Interval], numbers: int) -> bool:
+    """Whether semidefinite bounds can be had: of ReLU networks over boxes that are not too large.
+
+    Args:
+        network: The network.
+        query: What is asked.
+        known: Intervals (1, n) of the places.
+        numbers: Numbers held at once, at most.
+    """
+    if not network.pieces or query.region.ball is not None:
+        return False
+    found = problem(network, query.rows(network), domain_of([query.region]), known)
+    return found.variables <= MOST and numbers_needed(found) <= numbers
+
+
+def promising(standing: Standing) -> bool:
+    """Whether what attacks have reached leaves room: bounds close most of a gap, never all of it.
+
+    Args:
+        standing: What is known of a query.
+    """
+    left = standing.left
+    gap = standing.nearest[left] - standing.margins[left]
+    return bool((standing.nearest[left] > LEAST_ROOM * gap).any())
+
+
+def semidefinite_margins(network: Network, standing: Standing, search: Search) -> Tensor:
+    """Lower bounds of violations that are still open, searched for until they are proved.
+
+    Small problems are searched for all rows at once, others row by row, the worst first.
+
+    Args:
+        network: The network.
+        standing: What is known of the query.
+        search: How hard to try.
+
+    Returns:
+        (V,) bounds of the greatest margins, minus infinity where none was found.
+    """
+    query, known = standing.query, standing.known
+    margins = torch.full((1, len(query.owner)), -torch.inf, dtype=torch.float64)
+    if fits(network, query, known, search.numbers):
+        rows = torch.nonzero(torch.isin(query.owner, standing.left)).flatten()
+        rows = rows[torch.argsort(standing.margins[query.owner[rows]], stable=True)]
+        whole = problem(network, query.rows(network, rows), domain_of([query.region]), known)
+        for part in torch.split(rows, _together(whole, search)):
+            if search.clock.left < 0:
+                break
+            margins[0, part] = _bounded(network, query, known, part, search)
+            if search.give_up and bool((margins[0, part] <= 0).any()):
+                break
+    return query.excluded(margins)[0]
+
+
+def _together(whole: Problem, search: Search) -> int:
+    """Rows to search for at once."""
+    if whole.variables > DECOMPOSED:
+        return 1
+    each = 200 * sum(len(one) for one in whole.radius.values())
+    return max(1, min(whole.rows, search.numbers // each))
+
+
+def _bounded(
+    network: Network,
+    query: Query,
+    known: Sequence[Interval],
+    rows: Tensor,
+    search: Search,
+) -> Tensor:
+    domain = domain_of([query.region])
+    given = query.rows(network, rows)
+    linear = ascend(network, given, domain, known, steps=SLOPE_STEPS)
+    margins = query.margins(linear.bound, rows)[0]
+    whole = problem(network, given, domain, known)
+    start = linear_start(whole, given, domain, known, linear.choice)
+    constants = query.constants[rows]
+    plan = Plan(
+        steps=search.steps,
+        enough=constants + ROOM * (1 + constants.abs()),
+        seed=search.seed,
+        clock=search.clock,
+    )
+    found = climb(whole, start, plan)
+    return torch.maximum(margins, query.margins(found.bound[None], rows)[0])
