@@ -7,6 +7,21 @@ the input region is a bound. The rounding of every step is bounded on the way: w
 a place counts as exact from there on, and what it cost is proportional to the greatest values that
 the places can have. So each bound holds for the real-arithmetic function of the stored weights.
 
+In detail, with u the unit of rounding, f the factors and v the exact values of a place:
+- Sum: `W'f` is off by growth(terms) |W|'|f|, so its product with the parents' values by that much
+  of |f| `sizes`; `f . bias` likewise with as many terms as the node has. Factors that several nodes
+  send to one place are added up: each addition is off by u times its result, which is at most the
+  sum of what was sent. So is the offset, once a node.
+- ReLU: the lower line of any slope in [0, 1] is valid, and `slope f` never leaves them by rounding;
+  the upper slope is off by 2 u, times its reach at most `high`, which is in the `sizes` of whatever
+  took the ReLU's value.
+- Other functions: slopes are off by 2 u of f v, which the next sum, or the input, takes off as long
+  as no other factors cancel it. Where a place is taken by several nodes it is taken off at once.
+- Multipliers stand only at neurons of a fixed sign, whose lines are exact; a rounding of their
+  difference is a change of the multiplier, or is smaller than what is left.
+- Products too small for floating point: see `nncli.verification.rounding`.
+What is infinite or not a number proves nothing: such a bound is minus infinity.
+
 References:
     Zhang et al. 2018 (CROWN); Xu et al. 2020, Automatic perturbation analysis for scalable
     certified robustness (LiRPA).
@@ -22,7 +37,7 @@ from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network, Sum
 from nncli.verification.relaxation import Lines
-from nncli.verification.rounding import UNIT, growth
+from nncli.verification.rounding import TINY, UNIT, growth
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,8 @@ class Below:
         bound: (B, R) lower bounds over the regions, with all rounding taken off.
         factors: (B or 1, R, n) factors of the inputs.
         offset: (B, R) `factors . x + offset` is at most the row at every x of the region, with the
-            rounding of the passes, but not that of this sum, taken off.
+            rounding of the passes, but not that of this sum, taken off. Not a number where values
+            are beyond floating point.
     """
 
     bound: Tensor
@@ -70,6 +86,7 @@ def below(
     first = next(iter(waiting.values()))
     offset = first.new_zeros(1, first.shape[1])
     lost = first.new_zeros(1, first.shape[1])
+    spare = 2 * len(network.nodes) + 16  # additions to factors and to the offset, and a few more
     for place in range(max(waiting), 0, -1):
         factors = waiting.pop(place, None)
         if factors is None:
@@ -77,7 +94,7 @@ def below(
         node = network.nodes[place - 1]
         if isinstance(node, Sum):
             offset = offset + factors @ node.bias
-            lost = lost + growth(2 * node.terms + node.size + len(network.nodes) + 16) * _against(
+            lost = lost + growth(2 * node.terms + node.size + spare) * _against(
                 factors.abs(), known[place].sizes
             )
             for parent, one in zip(node.parents, node.maps, strict=True):
@@ -85,32 +102,31 @@ def below(
             continue
         if trail is not None:
             trail[place] = factors
-        passed, added, error = _through(factors, relaxed[place])
-        offset, lost = offset + added, lost + error
+        passed, added, error = _through(factors, relaxed[place], spare)
         if multipliers is not None and place in multipliers:
             passed = passed - multipliers[place]
+        if node.parent in network.forked:
+            error = error + growth(spare) * _against(passed.abs(), known[node.parent].reach)
+        offset, lost = offset + added, lost + error
         _add(waiting, node.parent, passed)
     factors = waiting.get(0)
     if factors is None:  # rows of constants alone
         factors = first.new_zeros(1, first.shape[1], network.inputs)
     least, error = domain.least(factors)
-    offset = offset - 1.01 * lost
+    offset = (offset - 1.01 * lost).expand_as(least)
     size = offset.abs() + least.abs()
-    return Below(offset + least - 1.01 * error - 4 * UNIT * size, factors, offset)
+    bound = offset + least - 1.01 * error - 8 * UNIT * size - TINY
+    return Below(torch.nan_to_num(bound, -torch.inf, -torch.inf), factors, offset)
 
 
 def _add(waiting: dict[int, Tensor], place: int, factors: Tensor) -> None:
     waiting[place] = waiting[place] + factors if place in waiting else factors
 
 
-def _through(factors: Tensor, line: Lines) -> tuple[Tensor, Tensor, Tensor]:
-    """Pass rows back through an activation: factors, what is added to the offset, its rounding.
-
-    The rounding of the factors themselves is a few units of what they are: the sum that they go to
-    next, or the input, takes it off together with its own.
-    """
+def _through(factors: Tensor, line: Lines, spare: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Pass rows back through an activation: factors, what is added to the offset, its rounding."""
     down = factors.clamp_max(0)
-    terms = growth(line.over.shape[-1] + 16)
+    terms = growth(line.over.shape[-1] + spare)
     if line.under is None:
         added = _against(down, line.over)
         passed = torch.where(factors > 0, line.below, line.above) * factors

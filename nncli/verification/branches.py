@@ -67,7 +67,10 @@ class Setting:
         found = list(self.known)
         for place, (low, high) in branches.limits.items():
             parent = self.network.activation(place).parent
-            found[parent] = Interval(low, high, self.known[parent].sizes)
+            if parent in self.network.forked:  # perhaps by two ReLUs
+                found[parent] = found[parent].within(low, high)
+            else:
+                found[parent] = Interval(low, high, self.known[parent].sizes)
         return found
 
     def domain(self, branches: Branches) -> Domain:
@@ -128,7 +131,7 @@ def still_open(branches: Branches) -> Tensor:
     empty = torch.zeros(len(branches), dtype=torch.bool)
     for low, high in branches.limits.values():
         empty |= (low > high).any(dim=1)
-    return torch.nonzero((branches.margin <= 0) & ~empty).flatten()
+    return torch.nonzero(~(branches.margin > 0) & ~empty).flatten()
 
 
 def halves(branches: Branches, neurons: Tensor) -> Branches:

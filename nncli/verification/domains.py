@@ -57,6 +57,15 @@ class Domain:
         """(B, n) the greatest absolute values."""
         return torch.maximum(self.low.abs(), self.high.abs())
 
+    @property
+    def apart(self) -> Tensor:
+        """(B,) whether a box and its ball have no point in common, beyond all rounding."""
+        if self.centre is None or self.radius is None:
+            return torch.zeros(len(self), dtype=torch.bool)
+        away = torch.maximum(self.low - self.centre, self.centre - self.high).clamp_min(0)
+        far = away.norm(dim=1) if self.norm == 2 else away.sum(dim=1)
+        return (far * (1 - growth(2 * away.shape[1] + 8)) > self.radius) & far.isfinite()
+
     def least(self, factors: Tensor) -> tuple[Tensor, Tensor]:
         """The least values of linear functions.
 
@@ -73,7 +82,10 @@ class Domain:
         least = least + torch.einsum("brn,bn->br", *_paired(factors.clamp_max(0), self.high))
         sizes = torch.einsum("brn,bn->br", *_paired(factors.abs(), self.reach))
         if self.centre is not None and self.radius is not None:
-            dual = factors.norm(dim=-1) if self.norm == 2 else factors.abs().amax(dim=-1)
+            if self.norm == 2:  # with what is lost of squares that are too small
+                dual = factors.norm(dim=-1) + factors.shape[-1] * 2.0**-536
+            else:
+                dual = factors.abs().amax(dim=-1)
             middle = torch.einsum("brn,bn->br", *_paired(factors, self.centre))
             pull = self.radius[:, None] * dual
             far = torch.einsum("brn,bn->br", *_paired(factors.abs(), self.centre.abs()))

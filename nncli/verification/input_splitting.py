@@ -10,7 +10,7 @@ References:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from nncli.verification.clock import Clock
 from nncli.verification.domains import Domain, domain_of
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
-from nncli.verification.rounding import UNIT, growth
+from nncli.verification.rounding import TINY, UNIT, growth
 from nncli.verification.tightening import Effort, relaxations, tightened
 
 BATCH = 256
@@ -104,7 +104,10 @@ def split_inputs(
             network, query.rows(network, rows), boxes.domain, known, relaxations(network, known)
         )
         margins = query.margins(found.bound, rows)
-        left = torch.nonzero(margins.amax(dim=1) <= 0).flatten()
+        best = margins.amax(dim=1)
+        beyond = ~best.isfinite() & ~(best > 0)  # values are, and would be in halves
+        stuck += int(beyond.sum())
+        left = torch.nonzero(~(best > 0) & ~beyond).flatten()
         if not len(left):
             continue
         boxes, rows, margins = boxes[left], rows[left], margins[left]
@@ -114,12 +117,19 @@ def split_inputs(
             return Splitting(False, witness, 0, done)
         offset = query.margins(found.offset, rows)
         boxes, factors = _cut(boxes, found.factors, offset, margins)
-        small = ((boxes.domain.high - boxes.domain.low) <= finest).all(dim=1)
-        stuck += int(small.sum())
-        boxes, factors = boxes[~small], factors[~small]
+        ended = ~_can_be_halved(boxes.domain, finest).any(dim=1)
+        stuck += int(ended.sum())
+        boxes, factors = boxes[~ended], factors[~ended]
         if len(boxes):
-            waiting.append(_halved(boxes, factors, few=len(boxes) < FEW))
+            waiting.append(_halved(boxes, factors, finest, few=len(boxes) < FEW))
     return Splitting(stuck == 0, None, stuck, done)
+
+
+def _can_be_halved(domain: Domain, finest: Tensor) -> Tensor:
+    """(B, n) which inputs of which boxes are wide enough, and have a number in the middle."""
+    middle = (domain.low + domain.high) / 2
+    between = (middle > domain.low) & (middle < domain.high)
+    return between & (domain.high - domain.low > finest)
 
 
 def _of(factors: Tensor, left: Tensor) -> Tensor:
@@ -177,7 +187,8 @@ def _cut(boxes: Boxes, factors: Tensor, offset: Tensor, margins: Tensor) -> tupl
     """Cut off what a linear bound excludes: where `factors . x + offset > 0` nothing can happen.
 
     With the other inputs at their best, each input has a limit in closed form. Boxes that vanish
-    are left out.
+    are left out. The slack covers the sum over the inputs, the subtraction of one of them and that
+    of the offset; the edge covers the quotient. Limits that are not a number cut nothing off.
 
     Returns:
         What is left of the boxes, and what their bounds depend on (B, n): the factors of all rows,
@@ -189,28 +200,30 @@ def _cut(boxes: Boxes, factors: Tensor, offset: Tensor, margins: Tensor) -> tupl
         slope, free = factors[:, row], offset[:, row : row + 1]
         least = torch.where(slope > 0, slope * low, slope * high)
         rest = least.sum(dim=1, keepdim=True) - least
-        slack = growth(4 * low.shape[1] + 32) * (
-            (slope.abs() * reach).sum(dim=1, keepdim=True) + free.abs()
+        slack = (
+            growth(4 * low.shape[1] + 32)
+            * ((slope.abs() * reach).sum(dim=1, keepdim=True) + free.abs())
+            + TINY
         )
         limit = (slack - free - rest) / slope
         edge = 4 * UNIT * limit.abs()
-        high = torch.where(slope > 0, torch.minimum(high, limit + edge), high)
-        low = torch.where(slope < 0, torch.maximum(low, limit - edge), low)
-    kept = torch.nonzero((low <= high).all(dim=1)).flatten()
-    domain = boxes.domain
-    left = Boxes(
-        Domain(low, high, domain.centre, domain.radius, domain.norm)[kept], boxes.violation[kept]
-    )
+        high = torch.where(slope > 0, torch.fmin(high, limit + edge), high)
+        low = torch.where(slope < 0, torch.fmax(low, limit - edge), low)
+    domain = replace(boxes.domain, low=low, high=high)
+    kept = torch.nonzero((low <= high).all(dim=1) & ~domain.apart).flatten()
+    left = Boxes(domain[kept], boxes.violation[kept])
     sizes = margins[kept].abs()
     far = sizes + 1e-3 * sizes.amax(dim=1, keepdim=True) + 1e-300
     return left, (factors[kept].abs() / far[..., None]).sum(dim=1)
 
 
-def _halved(boxes: Boxes, factors: Tensor, *, few: bool) -> Boxes:
+def _halved(boxes: Boxes, factors: Tensor, finest: Tensor, *, few: bool) -> Boxes:
     """Halve boxes along the input with the greatest effect; few boxes along two."""
     for _ in range(2 if few else 1):
         low, high = boxes.domain.low, boxes.domain.high
-        along = ((factors + 1e-30) * (high - low)).argmax(dim=1, keepdim=True)
+        effect = (factors + 1e-30) * (high - low)
+        effect = torch.where(_can_be_halved(boxes.domain, finest), effect, -1.0)
+        along = effect.argmax(dim=1, keepdim=True)
         middle = ((low + high) / 2).gather(1, along)
         twice = torch.arange(len(boxes)).repeat(2)
         both = boxes[twice]
@@ -219,9 +232,6 @@ def _halved(boxes: Boxes, factors: Tensor, *, few: bool) -> Boxes:
         new_high[:count].scatter_(1, along, middle)
         new_low = both.domain.low.clone()
         new_low[count:].scatter_(1, along, middle)
-        domain = both.domain
-        boxes = Boxes(
-            Domain(new_low, new_high, domain.centre, domain.radius, domain.norm), both.violation
-        )
+        boxes = Boxes(replace(both.domain, low=new_low, high=new_high), both.violation)
         factors = factors[twice]
     return boxes

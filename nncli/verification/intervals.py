@@ -13,7 +13,7 @@ from torch import Tensor
 from nncli.verification.domains import Domain
 from nncli.verification.network import FUNCTIONS, Activation, Network, Sum
 from nncli.verification.relaxation import LIBRARY
-from nncli.verification.rounding import growth
+from nncli.verification.rounding import LARGEST, TINY, growth
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Interval:
         high: (B, n) at least every value.
         sizes: (B, n) for a `Sum`, the sum of the absolute values of its terms at their greatest:
             what the rounding of sums is proportional to. For others the greatest absolute value.
+            Infinite beyond `LARGEST`.
     """
 
     low: Tensor
@@ -43,7 +44,7 @@ class Interval:
 
 def start(domain: Domain) -> Interval:
     """The inputs."""
-    return Interval(domain.low, domain.high, domain.reach)
+    return Interval(domain.low, domain.high, _limited(domain.reach))
 
 
 def step(network: Network, place: int, before: list[Interval]) -> Interval:
@@ -68,7 +69,7 @@ def _activation(node: Activation, given: Interval) -> Interval:
     low, high = value(given.low), value(given.high)
     if node.function != "relu":
         low, high = low - LIBRARY, high + LIBRARY
-    return Interval(low, high, torch.maximum(low.abs(), high.abs()))
+    return Interval(low, high, _limited(torch.maximum(low.abs(), high.abs())))
 
 
 def _sum(node: Sum, before: list[Interval]) -> Interval:
@@ -83,8 +84,20 @@ def _sum(node: Sum, before: list[Interval]) -> Interval:
         both = absolute.apply(torch.cat([radius, given.reach]))
         middle = middle + one.apply(centre)
         spread, sizes = spread + both[:regions], sizes + both[regions:]
-    spread = spread + growth(2 * node.terms + 16) * sizes
-    return Interval(middle - spread, middle + spread, sizes)
+    sizes = _limited(sizes)
+    spread = spread + growth(2 * node.terms + 16) * sizes + TINY
+    low, high = middle - spread, middle + spread
+    return Interval(_or_infinite(low, -torch.inf), _or_infinite(high, torch.inf), sizes)
+
+
+def _limited(sizes: Tensor) -> Tensor:
+    """Infinite where they are so great that nothing is proved."""
+    return torch.where(sizes <= LARGEST, sizes, torch.inf)
+
+
+def _or_infinite(limit: Tensor, unknown: float) -> Tensor:
+    """A limit; where infinite numbers cancelled, one that says nothing."""
+    return torch.where(limit.isnan(), unknown, limit)
 
 
 def intervals(network: Network, domain: Domain) -> list[Interval]:
@@ -120,4 +133,4 @@ def least_of_rows(rows: Mapping[int, Tensor], known: Sequence[Interval]) -> Tens
         least = factors.clamp_min(0) * one.low[:, None] + factors.clamp_max(0) * one.high[:, None]
         found = found + least.sum(dim=-1)
         lost = lost + growth(2 * factors.shape[-1] + 16) * least.abs().sum(dim=-1)
-    return torch.as_tensor(found - lost)
+    return torch.nan_to_num(torch.as_tensor(found - lost - TINY), -torch.inf, -torch.inf)

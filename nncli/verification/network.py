@@ -116,6 +116,14 @@ class Network:
         return found
 
     @cached_property
+    def forked(self) -> frozenset[int]:
+        """Places that several nodes take; the input counts once more, as conditions may take it."""
+        taken = [0]
+        for node in self.nodes:
+            taken += (node.parent,) if isinstance(node, Activation) else node.parents
+        return frozenset(place for place in taken if taken.count(place) > 1)
+
+    @cached_property
     def pieces(self) -> bool:
         """Whether it is piecewise linear: ReLU is the only function."""
         return all(self.activation(place).function == "relu" for place in self.activations)

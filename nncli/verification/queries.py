@@ -86,7 +86,7 @@ class Query:
             chosen: The rows they are of, as in `rows`.
         """
         constants = self.constants if chosen is None else self.constants[chosen]
-        return bounds - constants - 2 * UNIT * (bounds.abs() + constants.abs())
+        return bounds - constants - 4 * UNIT * (bounds.abs() + constants.abs())
 
     def excluded(self, margins: Tensor) -> Tensor:
         """Which violations cannot happen.

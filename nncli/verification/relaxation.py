@@ -4,6 +4,14 @@ Of a line of a given slope, the best offset has a closed form: the extreme of `f
 an end of the interval or where the slope of f is that of the line. So every slope gives a valid
 line, and slopes can be chosen by rule or by gradient with nothing left to check.
 
+The offsets are found for the slopes as they are in floating point, so slopes need no exactness.
+Of a ReLU `1 + 8 u` covers the three operations of an offset, and the slope of the upper line is at
+most 1, as `high - low` is not rounded below `high`. Of an S-shaped function the point of greatest
+distance need not be exact, because the distance is stationary there: an error d of the point costs
+f''/2 d^2 at most, where d is about u / slope and f'' no more than twice the slope, so u^2 / slope.
+Slopes below 10 u touch where the function is that near to its limit. `LIBRARY` covers both, the
+error of the library's functions and the rounding of `slope y`.
+
 References:
     Zhang et al. 2018, Efficient neural network robustness certification with general activation
     functions (CROWN).
@@ -15,7 +23,7 @@ import torch
 from torch import Tensor
 
 from nncli.verification.network import FUNCTIONS
-from nncli.verification.rounding import UNIT
+from nncli.verification.rounding import TINY, UNIT
 
 STEEPEST = {"sigmoid": 0.25, "tanh": 1.0}
 LIBRARY = 32 * UNIT  # how far library functions may be from the real ones, relative to one
@@ -84,7 +92,8 @@ def _relu(low: Tensor, high: Tensor, below: Tensor | None) -> Lines:
     active = ((low >= 0) & ~bent).to(low.dtype)
     width = torch.where(bent, high - low, 1.0)
     chord = torch.where(bent, high / width, active)
-    over = torch.where(bent, torch.maximum(-chord * low, high * (1 - chord)) * (1 + 8 * UNIT), 0.0)
+    over = torch.maximum(-chord * low, high * (1 - chord)) * (1 + 8 * UNIT) + TINY
+    over = torch.where(bent, over, 0.0)
     if below is None:
         below = (high > -low).to(low.dtype)
     below = torch.where(bent, below, active)
