@@ -101,7 +101,7 @@ CASES = {
     "train": Case(("--arch", "mlp:64-8-10", "--steps", "3", "--seed", "0..1"), "folder"),
 }
 CASES["verify"] = Case(
-    ("checkpoint.safetensors", "--limit", "3", "--epsilon", "0.001"),
+    ("checkpoint.safetensors", "--limit", "3", "--epsilon", "0.0001", "--truth", "answer"),
     "table",
     ("checkpoint.safetensors",),
     ".parquet",
@@ -211,6 +211,7 @@ def studio(tmp_path_factory, invoke):
             run_line(line, invoke)
     shutil.copy(folder / "runs" / "seed-0.safetensors", folder / "checkpoint.safetensors")
     shutil.copy(folder / "runs" / "seed-1.safetensors", folder / "net.safetensors")
+    (folder / "never.txt").write_text("inputs in [0, 1]\nnever y[0] >= 1000\n")
     rate(folder / "predictions.parquet", folder / "ratings.parquet")
     torch.save(load_file(folder / "checkpoint.safetensors"), folder / "model.pt")
     return folder

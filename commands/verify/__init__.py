@@ -57,6 +57,13 @@ METHODS = ("auto", "attack", "ibp", "crown", "alpha-crown", "input-split", "sdp"
     help="Norm of the neighbourhoods.",
 )
 @click.option(
+    "--truth",
+    type=options.Choice(["label", "answer"]),
+    default="label",
+    show_default=True,
+    help="What answers should be: the label, or the answer to the example itself.",
+)
+@click.option(
     "--limits",
     type=(float, float),
     metavar="LOW HIGH",
@@ -104,9 +111,9 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
 
     \b
     Examples:
-      nncli verify checkpoint.safetensors --limit 3 --epsilon 0.001
-      nncli verify checkpoint.safetensors --limit 3 --epsilon 0.0005 --epsilon 0.001 -f csv
-      nncli verify checkpoint.safetensors --limit 3 --epsilon 0.01 --norm l2 -o verdicts.parquet
+      nncli verify checkpoint.safetensors --limit 3 --truth answer --epsilon 0.0001
+      nncli verify checkpoint.safetensors --specification never.txt --timings -f csv
+      nncli verify checkpoint.safetensors --specification never.txt -o verdicts.parquet
     """
     from nncli.commands.verify.questions import from_files, from_instances, near
 

@@ -45,12 +45,16 @@ def near(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions:
     examples = load(given["data"], split=given["split"], limit=given["limit"])
     if examples.x is None or examples.x.dtype.kind != "f":
         raise MismatchError(f"`{examples.name}` holds texts or token ids, which have no neighbours")
-    if examples.y is None or examples.y.dtype.kind != "i":
-        raise MismatchError(f"`{examples.name}` has no classes that examples could keep")
+    labelled = examples.y is not None and examples.y.dtype.kind == "i"
+    if given["truth"] == "label" and not labelled:
+        raise MismatchError(
+            f"`{examples.name}` has no classes that examples could keep",
+            hint="`--truth answer` asks whether answers change",
+        )
     origins = survey(expand(checkpoints), given["arch"], "cpu")
     return Questions(
         _neighbourhoods(origins, examples, given),
-        len(origins) * len(examples.y) * len(given["epsilons"]),
+        len(origins) * len(examples.x) * len(given["epsilons"]),
         [*origins, examples],
         local=True,
         facts={"data": data_facts(examples, given["limit"], options.portable)},
@@ -66,13 +70,15 @@ def _neighbourhoods(
     from nncli.verification.neighbourhoods import robustness
 
     assert examples.x is not None
-    assert examples.y is not None
     x = torch.from_numpy(examples.x)
     limits = given["limits"] or valid_box(x)
     flat = x.flatten(1).double()
     for subject in _subjects(origins, tuple(x.shape[1:])):
         subject.demand_same(flat.amin(dim=0), flat.amax(dim=0))
-        for row, label, name in zip(x, examples.y.tolist(), examples.example_id, strict=True):
+        y = examples.y
+        if given["truth"] == "answer" or y is None:
+            y = subject.outputs(flat).argmax(dim=1).numpy()
+        for row, label, name in zip(x, y.tolist(), examples.example_id, strict=True):
             for epsilon in given["epsilons"]:
                 asked = robustness(
                     str(name), row, label, epsilon,
