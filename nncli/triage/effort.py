@@ -30,7 +30,7 @@ class Allocation:
     """Readings of cases.
 
     Attributes:
-        readings: (n,) how many readers see each case, 1 at least.
+        readings: (n,) how many readers see each case; 0 for a case that is not among them.
         exact: Whether no other allocation of the budget has a lower expected error.
         gap: By how much the sum of errors may be above the lowest, at most.
     """
@@ -40,13 +40,21 @@ class Allocation:
     gap: float
 
 
-def allocate(errors: F64, budget: int) -> Allocation:
+def allocate(
+    errors: F64,
+    budget: int,
+    *,
+    among: NDArray[np.bool_] | None = None,
+    steps: "Steps | None" = None,
+) -> Allocation:
     """Spend a budget where it lowers the sum of errors most.
 
     Args:
         errors: (n, K) the error of each case under 1 ... K readings; NaN where there are no
             more readers.
-        budget: Readings in all, n at least.
+        budget: Readings in all, one for each case at least.
+        among: (n,) the cases that share it, all by default; the others get none.
+        steps: `steps_of(errors)`, where they are known already.
 
     Returns:
         The allocation; it need not spend everything.
@@ -55,21 +63,26 @@ def allocate(errors: F64, budget: int) -> Allocation:
         ValueError: The budget does not give every case a reading.
     """
     n = len(errors)
-    spare = budget - n
+    inside = np.ones(n, bool) if among is None else among
+    spare = budget - int(inside.sum())
     if spare < 0:
         raise ValueError("the budget does not give every case a reading")
-    steps = _steps(errors)
-    taken, lost = _spend(steps, spare)
-    readings = 1 + np.bincount(steps.case[taken], steps.size[taken], minlength=n).astype(np.int64)
+    known = steps_of(errors) if steps is None else steps
+    if among is not None:
+        known = known.some(inside)
+    taken, lost = _spend(known, spare)
+    more = np.bincount(known.case[taken], known.size[taken], minlength=n).astype(np.int64)
     if not lost:
+        return Allocation(inside + more, True, 0.0)
+    if int(inside.sum()) * errors.shape[1] * (spare + 1) <= SMALL:
+        readings = np.zeros(n, np.int64)
+        readings[inside] = _programme(errors[inside], spare)
         return Allocation(readings, True, 0.0)
-    if n * errors.shape[1] * (spare + 1) <= SMALL:
-        return Allocation(_programme(errors, spare), True, 0.0)
-    return Allocation(readings, False, lost)
+    return Allocation(inside + more, False, lost)
 
 
 @dataclass(frozen=True)
-class _Steps:
+class Steps:
     """Steps of the envelopes, the most worthwhile first, those of a case in their order.
 
     Attributes:
@@ -82,8 +95,13 @@ class _Steps:
     size: Index
     rate: F64
 
+    def some(self, inside: NDArray[np.bool_]) -> "Steps":
+        """The steps of some cases."""
+        kept = inside[self.case]
+        return Steps(self.case[kept], self.size[kept], self.rate[kept])
 
-def _steps(errors: F64) -> _Steps:
+
+def steps_of(errors: F64) -> Steps:
     """The lower convex envelopes of errors from one reading on, as far as they fall."""
     n, most = errors.shape
     value = np.where(np.isnan(errors), np.inf, errors)
@@ -103,12 +121,12 @@ def _steps(errors: F64) -> _Steps:
         at[case] += size
     parts = [np.concatenate(one) for one in zip(*found, strict=True)] if found else []
     if not parts:
-        return _Steps(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
+        return Steps(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
     order = np.argsort(-parts[2], kind="stable")  # rates of a case fall, so its order is kept
-    return _Steps(parts[0][order], parts[1][order], parts[2][order])
+    return Steps(parts[0][order], parts[1][order], parts[2][order])
 
 
-def _spend(steps: _Steps, spare: int) -> tuple[Index, float]:
+def _spend(steps: Steps, spare: int) -> tuple[Index, float]:
     """Take steps while they fit, and after them those that are short enough.
 
     Returns:
@@ -156,7 +174,7 @@ def _programme(errors: F64, spare: int) -> Index:
     return readings
 
 
-def even_errors(errors: F64, budget: int) -> F64:
+def even_errors(errors: F64, budget: int) -> tuple[F64, int]:
     """The error of each case if a budget is spread evenly, the rest at random.
 
     Args:
@@ -164,17 +182,14 @@ def even_errors(errors: F64, budget: int) -> F64:
         budget: Readings in all, n at least.
 
     Returns:
-        (n,) expected errors.
+        (n,) expected errors, and how many readings are spent on average.
     """
-    n = len(errors)
     known = (~np.isnan(errors)).sum(axis=1)
-    base, rest = divmod(budget, n)
-    rows = np.arange(n)
-    low = errors[rows, np.minimum(base, known) - 1]
-    high = errors[rows, np.minimum(base + 1, known) - 1]
-    share = rest / n
-    mixed: F64 = (1 - share) * low + share * high
-    return mixed
+    base, rest = divmod(budget, len(errors))
+    share, rows = rest / len(errors), np.arange(len(errors))
+    low, high = np.minimum(base, known), np.minimum(base + 1, known)
+    mixed: F64 = (1 - share) * errors[rows, low - 1] + share * errors[rows, high - 1]
+    return mixed, round(float((1 - share) * low.sum() + share * high.sum()))
 
 
 def errors_at(errors: F64, readings: Index) -> F64:

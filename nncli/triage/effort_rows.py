@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncli.triage.curves import Cases
-from nncli.triage.effort import allocate, errors_at, even_errors
+from nncli.triage.effort import Steps, allocate, errors_at, even_errors, steps_of
 from nncli.triage.pools import independent_errors
 from nncli.triage.split_rows import mean_row
 from nncli.triage.splits import Split, World
@@ -46,11 +46,12 @@ def effort_rows(
     """
     here = world.reported_on
     error, truth = world.error.some(here), pools[here]
-    profiles: dict[str, F64 | None] = {EVEN: None}
+    profiles: dict[str, tuple[F64, Steps] | None] = {EVEN: None}
     if expected is not None:
         guess = independent_errors(expected[here], truth.shape[1])
-        profiles[EXPECTED] = np.where(np.isnan(truth), np.nan, guess)
-    profiles[POOL] = truth
+        guess[np.isnan(truth)] = np.nan
+        profiles[EXPECTED] = guess, steps_of(guess)
+    profiles[POOL] = truth, steps_of(truth)
     budget = int(np.floor(per_case * len(here) + 1e-9))
     counts = np.unique(np.linspace(0, len(here), STEPS + 1).round().astype(np.int64))
     return [
@@ -68,7 +69,11 @@ def _bound(split: Split, allocation: str) -> str | None:
 
 
 def _row(
-    error: Cases, truth: F64, profile: F64 | None, rest: NDArray[np.int64], budget: int
+    error: Cases,
+    truth: F64,
+    profile: tuple[F64, Steps] | None,
+    rest: NDArray[np.int64],
+    budget: int,
 ) -> Row:
     """One point: the model has all cases but some, which share the budget."""
     n = len(error)
@@ -76,21 +81,17 @@ def _row(
     if len(rest) > budget:
         return row | {"note": "the budget does not reach"}
     lost = error.machine.copy()
-    readings = 0
+    row["readings"] = 0
     if len(rest) and profile is None:
-        lost[rest] = even_errors(truth[rest], budget)
-        known = (~np.isnan(truth[rest])).sum(axis=1)
-        base, more = divmod(budget, len(rest))
-        share = more / len(rest)
-        low, high = np.minimum(base, known), np.minimum(base + 1, known)
-        readings = round(float(((1 - share) * low + share * high).sum()))
+        lost[rest], row["readings"] = even_errors(truth[rest], budget)
     elif len(rest):
         assert profile is not None
-        made = allocate(profile[rest], budget)
-        lost[rest] = errors_at(truth[rest], made.readings)
-        readings = int(made.readings.sum())
+        among = np.zeros(n, bool)
+        among[rest] = True
+        made = allocate(profile[0], budget, among=among, steps=profile[1])
+        lost[rest] = errors_at(truth[rest], made.readings[rest])
+        row["readings"] = int(made.readings.sum())
         if not made.exact:
             row["gap"] = made.gap / n
-    row["readings"] = readings
     row["error"], row["low"], row["high"] = mean_row(lost, error)
     return row

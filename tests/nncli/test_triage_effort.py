@@ -89,9 +89,25 @@ def test_a_budget_below_one_reading_a_case_is_refused():
 
 def test_an_even_budget_is_one_reading_each_and_the_rest_by_lot():
     errors = np.array([[0.5, 0.3, 0.1], [0.2, 0.2, np.nan]])
-    assert even_errors(errors, 2).tolist() == [0.5, 0.2]
-    assert even_errors(errors, 3) == pytest.approx([0.4, 0.2])
-    assert even_errors(errors, 6) == pytest.approx([0.1, 0.2])
+    for budget, expected, spent in ((2, [0.5, 0.2], 2), (3, [0.4, 0.2], 3), (6, [0.1, 0.2], 5)):
+        found, readings = even_errors(errors, budget)
+        assert found == pytest.approx(expected)
+        assert readings == spent
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_some_cases_share_a_budget_as_if_there_were_no_others(seed, monkeypatch):
+    rng = np.random.default_rng(seed)
+    errors, among = rng.random((9, 4)), rng.random(9) < 0.6
+    among[0] = True
+    for limit in (effort.SMALL, 0):
+        monkeypatch.setattr(effort, "SMALL", limit)
+        for budget in range(int(among.sum()), 30):
+            found = allocate(errors, budget, among=among, steps=effort.steps_of(errors))
+            alone = allocate(errors[among], budget)
+            assert (found.readings[~among] == 0).all()
+            assert np.array_equal(found.readings[among], alone.readings)
+            assert (found.exact, found.gap) == (alone.exact, pytest.approx(alone.gap))
 
 
 @pytest.fixture
