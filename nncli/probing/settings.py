@@ -54,7 +54,7 @@ class Chosen:
     Attributes:
         reader: Its name in `READERS`.
         settings: What it is told.
-        label: The name, with what is set other than by default.
+        label: The name, with what is set other than by default; an episode's shot always.
     """
 
     reader: str
@@ -81,14 +81,16 @@ def chosen(text: str, known: Sequence[str], base: Settings) -> Chosen:
         raise UsageError(f"no reader `{name}`; {closest(name, known)}")
     if colon and not rest:
         raise UsageError(f"`{text}` names no setting; `{name}` alone, or `{name}:NAME=VALUE`")
-    given = dict(_assigned(name, part, text) for part in rest.split(",") if rest)
-    told: dict[str, Any] = {
-        key: value for key, value in given.items() if getattr(base, key) != value
-    }
+    given: dict[str, Any] = dict(_assigned(name, part, text) for part in rest.split(",") if rest)
     if name == "prototype" and given and "way" not in given:
         raise UsageError(f"`{text}` says nothing of classes", hint="`prototype:way=5,shot=1`")
-    said = ",".join(f"{key}={value}" for key, value in told.items())
-    return Chosen(name, replace(base, **told), f"{name}:{said}" if said else name)
+    settings = replace(base, **given)
+    said = [
+        f"{key}={getattr(settings, key)}"
+        for key in PARAMETERS.get(name, ())
+        if getattr(settings, key) != getattr(base, key) or (key == "shot" and settings.way)
+    ]
+    return Chosen(name, settings, f"{name}:{','.join(said)}" if said else name)
 
 
 def _assigned(name: str, part: str, text: str) -> tuple[str, int]:

@@ -247,9 +247,9 @@ class TestEpisodes:
     def test_there_is_no_reader_of_theirs_to_keep(self, made, tmp_path, invoke):
         told = ("--reader", "prototype:way=2", "--probes", tmp_path / "p.safetensors")
         error = invoke("probe", made, *told, code=2).stderr
-        assert "each episode of `prototype:way=2` has prototypes of its own" in error
+        assert "each episode of `prototype:way=2,shot=1` has prototypes of its own" in error
         assert not (tmp_path / "p.safetensors").exists()
 
     def test_more_classes_than_there_are_are_refused(self, made, invoke):
         error = invoke("probe", made, "--reader", "prototype:way=5", code=2).stderr
-        assert "`--reader prototype:way=5` wants 5 classes, `@label` has 3" in error
+        assert "`--reader prototype:way=5,shot=1` wants 5 classes, `@label` has 3" in error

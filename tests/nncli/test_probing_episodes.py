@@ -123,7 +123,7 @@ def test_other_metrics_than_accuracy_say_that_there_are_none():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("prototype:way=9", "wants 9 classes, `y` has 4"),
+        ("prototype:way=9", "`--reader prototype:way=9,shot=1` wants 9 classes, `y` has 4"),
         ("prototype:way=1", "`way` in `prototype:way=1` must be a whole number, at least 2"),
         ("prototype:shot=5", "says nothing of classes"),
         ("prototype:ways=5", "no setting `ways`, as in `prototype:ways=5`; it has way, shot"),
