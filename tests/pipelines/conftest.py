@@ -96,7 +96,7 @@ def make(tmp_path, started):
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=300,
+                timeout=600,
             )
             assert done.returncode == 0, done.stdout + done.stderr
         assert "Nothing to be done" in done.stdout
