@@ -13,6 +13,7 @@ QUESTION = {
     "epsilon": NUMBER,
 }
 ANSWER = {
+    "method": TEXT,
     "verdict": TEXT,
     "bound": NUMBER,
     "attacked": NUMBER,

@@ -210,6 +210,7 @@ def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any
         "model_id": task.subject.name,
         "instance": options.without_descriptor(task.asked.name),
         **task.keys,
+        "method": given["method"],
         "verdict": answer.verdict,
         "bound": _finite(answer.bound),
         "attacked": _finite(answer.attacked),
