@@ -71,6 +71,17 @@ def test_captures_give_what_their_measured_pairs_give(rows):
     assert all(0 < one["p_mantel"] <= 1 for one in measured)
 
 
+def test_each_reader_of_a_probe_is_a_score_and_can_be_asked_for(rows, invoke, folder, tmp_path):
+    readers = ("--reader", "ridge", "--reader", "knn", "--layer", "block.1")
+    few = ("--controls", "0", "--orders", "0", "--resamples", "0", "-q")
+    invoke("probe", folder / "captures", *readers, *few, "-o", tmp_path / "probe.parquet", code=0)
+    asked = ("captures/", "--scores", tmp_path / "probe.parquet", "--layer", "block.1", *BOTH)
+    scores = [one["score"] for one in rows(*asked)]
+    assert sorted(set(scores)) == ["accuracy, knn", "accuracy, ridge"]
+    only = rows(*asked, "--score", "accuracy, knn")
+    assert only == [one for one in rows(*asked) if one["score"] == "accuracy, knn"]
+
+
 def test_pairs_may_have_gone_through_csv(rows, invoke, folder, tmp_path):
     measures = ("--metric", "linear-cka", "--metric", "procrustes")
     invoke("compare", folder / "captures", *measures, "-o", tmp_path / "pairs.csv", code=0)
