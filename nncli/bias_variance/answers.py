@@ -11,6 +11,7 @@ from nncli.errors import UsageError
 Array = NDArray[Any]
 F64 = NDArray[np.float64]
 
+FEW_CLASSES = 32
 FLOOR = 1e-15  # what a probability of 0 is taken for where its logarithm is needed
 SQUARED, CROSS_ENTROPY = "squared", "cross-entropy"
 ZERO_ONE, KOHAVI_WOLPERT = "zero-one", "kohavi-wolpert"
@@ -125,6 +126,23 @@ def class_major(block: Array, buffers: Buffers) -> F64:
     turned = block.transpose(2, 0, 1)
     found = buffers.of("answers", turned.shape)
     np.copyto(found, turned)
+    return found
+
+
+def first_largest(block: Array) -> NDArray[np.int64]:
+    """(n, B, C) scores as the class with the largest one, of equals the first.
+
+    Over few classes numpy's argmax takes twice as long: it goes row by row.
+    """
+    if block.shape[2] > FEW_CLASSES:
+        return np.asarray(block.argmax(axis=2))
+    turned = np.ascontiguousarray(block.transpose(2, 0, 1))
+    best = turned.max(axis=0)
+    before = np.ones(best.shape, np.bool_)  # whether the class is still to come
+    found = np.zeros(best.shape, np.int64)
+    for scores in turned[:-1]:
+        before &= scores != best
+        found += before
     return found
 
 

@@ -15,6 +15,7 @@ from nncli.bias_variance.answers import (
     Buffers,
     Reading,
     class_major,
+    first_largest,
     logarithms,
 )
 from nncli.bias_variance.ensembles import Ensemble, Tree
@@ -174,7 +175,7 @@ class _Block:
         """(n, B) the class that each model answers, of equals the first."""
         if self._how.on == "numbers":
             return None
-        return answers.astype(np.int64) if answers.ndim == 2 else answers.argmax(axis=2)
+        return answers.astype(np.int64) if answers.ndim == 2 else first_largest(answers)
 
     def _correction(self) -> F64 | float:
         """What the scatter among raters is multiplied by to be that of the label itself."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nncli.bias_variance.answers import reading
+from nncli.bias_variance.answers import first_largest, reading
 from nncli.bias_variance.decomposition import Task, decompose
 from nncli.bias_variance.ensembles import grow, independent
 from nncli.bias_variance.intervals import student
@@ -311,6 +311,12 @@ def test_blocks_make_no_difference(monkeypatch):
         assert parts.estimates[name].value == pytest.approx(one.value, rel=1e-12)
         assert parts.estimates[name].se == pytest.approx(one.se, rel=1e-9)
     assert np.array_equal(parts.main, whole.main)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 10, 40])
+def test_the_answer_is_the_first_of_the_largest_scores(classes):
+    scores = np.random.default_rng(0).integers(0, 4, (3, 50, classes)).astype(np.float32)
+    assert (first_largest(scores) == scores.argmax(axis=2)).all()
 
 
 @pytest.mark.parametrize("score", ["probs", "logprobs"])
