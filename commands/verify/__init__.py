@@ -11,7 +11,17 @@ if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
     from nncli.verification.standing import Answer
 
-METHODS = ("auto", "attack", "ibp", "crown", "alpha-crown", "input-split", "sdp", "relu-split")
+METHODS = (
+    "auto",
+    "attack",
+    "ibp",
+    "crown",
+    "alpha-crown",
+    "input-split",
+    "sdp",
+    "relu-split",
+    "milp",
+)
 
 
 @click.command("verify", cls=options.Command)
@@ -127,9 +137,10 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
         click.get_current_context().exit(1)
     if set(verdicts) - {"verified"}:
         undecided = sum(one != "verified" for one in verdicts)
+        late = "timeout" in verdicts
         raise NoAnswerError(
             f"{undecided} of {len(verdicts)} properties are undecided",
-            hint="give them more time with `--timeout`",
+            hint="give them more time with `--timeout`" if late else "try another `--method`",
         )
 
 
