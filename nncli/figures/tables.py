@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from nncli.errors import ArtifactError, UsageError
+from nncli.figures.certified import certified, is_verdicts
 from nncli.figures.curves import curves
 from nncli.figures.dynamics import dynamics, dynamics_curves, of_dynamics
 from nncli.figures.grids import diagonal, heatmaps, pair_columns, sides_of
@@ -58,6 +59,8 @@ def table_picture(
     found: Picture | None = None
     if not (x or y) and is_team_errors(names):
         found = team_errors(data, source=source, metrics=metrics)
+    elif not (x or y) and is_verdicts(names):
+        found = certified(data, source=source)
     elif not (x or y):
         found = summary(data, source=source, said=said, metrics=metrics)
     if found is None and not y:
