@@ -109,6 +109,40 @@ class Setting:
         return replace(branches, choice=found.choice, margin=margins)
 
 
+def root(setting: Setting, violations: Tensor) -> Branches:
+    """Branches with no sign fixed and nothing chosen.
+
+    Args:
+        setting: The network and the question.
+        violations: (B,) places of violations.
+    """
+    limits, signs = {}, {}
+    for place in setting.network.activations:
+        node = setting.network.activation(place)
+        if node.function == "relu":
+            given = setting.known[node.parent]
+            shape = (len(violations), node.size)
+            limits[place] = (given.low.expand(shape).clone(), given.high.expand(shape).clone())
+            signs[place] = torch.zeros(shape, dtype=torch.float64)
+    margin = torch.full((len(violations),), -torch.inf, dtype=torch.float64)
+    return Branches(violations, limits, signs, Choice(), margin)
+
+
+def neuron_index(branches: Branches, neuron: tuple[int, int]) -> int:
+    """The place of a neuron among all: what `halves` takes.
+
+    Args:
+        branches: Branches of the network.
+        neuron: The place of its ReLU, and which of its numbers.
+    """
+    before = 0
+    for place, (low, _) in branches.limits.items():
+        if place == neuron[0]:
+            return before + neuron[1]
+        before += low.shape[1]
+    raise KeyError(neuron)
+
+
 def joined(one: Branches, other: Branches) -> Branches:
     """Two batches as one, the first before the second."""
     return Branches(

@@ -19,7 +19,7 @@ from nncli.verification.backward import Below, below
 from nncli.verification.clock import Clock
 from nncli.verification.domains import Domain, domain_of
 from nncli.verification.network import Network
-from nncli.verification.queries import Query
+from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.rounding import TINY, UNIT, growth
 from nncli.verification.tightening import Effort, relaxations, tightened
 
@@ -134,13 +134,6 @@ def _can_be_halved(domain: Domain, finest: Tensor) -> Tensor:
 
 def _of(factors: Tensor, left: Tensor) -> Tensor:
     return factors[left] if len(factors) > 1 else factors.expand(len(left), -1, -1)
-
-
-def rows_of_violations(query: Query) -> Tensor:
-    """(V, K) the rows of each violation, the last one repeated where there are fewer."""
-    each = [torch.nonzero(query.owner == place).flatten() for place in range(len(query.violations))]
-    longest = max(len(one) for one in each)
-    return torch.stack([torch.cat([one, one[-1:].expand(longest - len(one))]) for one in each])
 
 
 def _batch(waiting: list[Boxes]) -> Boxes:

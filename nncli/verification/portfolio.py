@@ -14,6 +14,7 @@ from nncli.verification.domains import domain_of
 from nncli.verification.falsifying import falsify
 from nncli.verification.input_splitting import Splitting, split_inputs
 from nncli.verification.intervals import least_of_rows
+from nncli.verification.milp import solve_exactly
 from nncli.verification.network import Network
 from nncli.verification.properties import Property
 from nncli.verification.queries import queries
@@ -263,6 +264,19 @@ def _semidefinite(work: Work, standing: Standing) -> None:
     standing.note("sdp", semidefinite_margins(work.network, standing, search))
 
 
+def _exactly(work: Work, standing: Standing) -> None:
+    found = solve_exactly(
+        work.network,
+        standing.query,
+        standing.known,
+        work.confirm,
+        work.clock,
+        open_violations=standing.left,
+        numbers=work.setting.numbers,
+    )
+    _searched(work, standing, found, "milp")
+
+
 def _searched(work: Work, standing: Standing, found: Splitting, name: str) -> None:
     """Take over what a search has found: all of its violations excluded, or a counterexample."""
     work.counterexample = found.counterexample
@@ -286,5 +300,6 @@ STAGES = {
     "relu-split": Stage(
         _split_relus, ("ibp", "crown", "alpha-crown"), "branch and bound over signs of ReLUs"
     ),
+    "milp": Stage(_exactly, ("ibp", "crown"), "mixed-integer programme (small networks)"),
 }
 AUTO = ("attack", "ibp", "crown", "alpha-crown", "attack-again", "input-split", "sdp", "relu-split")

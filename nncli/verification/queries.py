@@ -145,6 +145,13 @@ def queries(question: Property) -> list[Query]:
     ]
 
 
+def rows_of_violations(query: Query) -> Tensor:
+    """(V, K) the rows of each violation, the last one repeated where there are fewer."""
+    each = [torch.nonzero(query.owner == place).flatten() for place in range(len(query.violations))]
+    longest = max(len(one) for one in each)
+    return torch.stack([torch.cat([one, one[-1:].expand(longest - len(one))]) for one in each])
+
+
 def _conditioned(one: Violation) -> Violation:
     """A violation with at least one condition: `0 >= 0` where every output violates."""
     if len(one.constants):

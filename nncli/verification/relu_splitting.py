@@ -17,16 +17,15 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import Below
-from nncli.verification.branches import Branches, Setting, halves, joined, still_open
+from nncli.verification.branches import Branches, Setting, halves, joined, root, still_open
 from nncli.verification.cells import decide_cell
 from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
-from nncli.verification.input_splitting import Splitting, rows_of_violations
+from nncli.verification.input_splitting import Splitting
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
-from nncli.verification.queries import Query
+from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.relaxation import unstable
-from nncli.verification.slopes import Choice
 
 CANDIDATES = 3  # neurons tried for each branch before one is split
 
@@ -70,7 +69,8 @@ def split_relus(
         steps,
         clock.check,
     )
-    branches = _root(setting, open_violations)
+    first = torch.arange(len(query.violations)) if open_violations is None else open_violations
+    branches = setting.improved(root(setting, first))
     width = sum(network.size(place) for place in range(network.last + 1))
     batch = max(1, min(256, numbers // (20 * width * setting.picked.shape[1])))
     waiting, done, stuck = [branches], 0, 0
@@ -87,7 +87,10 @@ def split_relus(
         witness = _witness(setting, branches, found, confirm)
         if witness is not None:
             return Splitting(False, witness, 0, done)
+        beyond = branches.margin.isneginf()  # values are beyond floating point
+        stuck += int(beyond.sum())
         scores = _scores(setting, branches, found, trail)
+        scores, branches = scores[~beyond], branches[~beyond]
         ended = scores.amax(dim=1) <= 0
         for place in torch.nonzero(ended).flatten():
             clock.check()
@@ -99,28 +102,6 @@ def split_relus(
         if len(branches):
             waiting.append(_split(setting, branches, scores))
     return Splitting(stuck == 0, None, stuck, done)
-
-
-def _root(setting: Setting, open_violations: Tensor | None) -> Branches:
-    count = len(setting.query.violations)
-    first = torch.arange(count) if open_violations is None else open_violations
-    limits, signs = {}, {}
-    for place in setting.network.activations:
-        node = setting.network.activation(place)
-        if node.function == "relu":
-            given = setting.known[node.parent]
-            limits[place] = tuple(
-                one.expand(len(first), -1).clone() for one in (given.low, given.high)
-            )
-            signs[place] = torch.zeros(len(first), node.size, dtype=torch.float64)
-    start = Branches(
-        first,
-        limits,  # type: ignore[arg-type]  # pairs
-        signs,
-        Choice(),
-        torch.full((len(first),), -torch.inf, dtype=torch.float64),
-    )
-    return setting.improved(start)
 
 
 def _batch(waiting: list[Branches], size: int) -> Branches:
@@ -170,7 +151,7 @@ def _scores(setting: Setting, branches: Branches, found: Below, trail: dict[int,
         line_loss = (slope * -low + (1 - slope) * high) / 2
         loss = -factors.clamp_max(0) * chord_loss + factors.clamp_min(0) * line_loss
         parts.append(torch.where(bent, loss + 1e-12, 0.0))
-    return torch.cat(parts, dim=1)
+    return torch.cat([*parts, each.new_zeros(len(each), 1, dtype=torch.float64)], dim=1)
 
 
 def _split(setting: Setting, branches: Branches, scores: Tensor) -> Branches:
