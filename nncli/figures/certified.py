@@ -38,7 +38,10 @@ def certified(data: pa.Table, *, source: str) -> Curves:
     columns = {name: np.array(data[name].to_pylist()) for name in COLUMNS}
     methods = list(dict.fromkeys(columns["method"].tolist()))
     panels = [
-        Panel(str(model), tuple(_lines(columns, columns["model_id"] == model, methods)))
+        Panel(
+            f"share of examples, {model}",
+            tuple(_lines(columns, columns["model_id"] == model, methods)),
+        )
         for model in dict.fromkeys(columns["model_id"].tolist())
     ]
     return Curves(source, X_LABEL, tuple(panels), band="", caption=CAPTION)
