@@ -20,6 +20,7 @@ from nncli.triage.quantities import (
     estimates,
     quantities_of,
 )
+from nncli.triage.risk_areas import NO_SPREAD, RiskAreas, risk_areas
 
 F64 = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -70,16 +71,17 @@ def evaluate(question: Question, *, points: int = 0) -> Evaluation:
     told = [*quantities, *curves_of(places)] if points else quantities
     found = estimates(question, told)
     rows = _whole(question, found[0])
-    areas = _concordances(question)
+    areas, risks = _concordances(question), risk_areas(question)
     for place, name in enumerate(question.names):
         several = [(one, found[place][one.metric]) for one in quantities]
         rows += [row for one in several for row in _rows(question, name, *one)]
-        rows += _area(question, areas, place)
+        rows += [*_area(question, areas, place), *_risk_areas(question, risks, place)]
     for place in range(len(question.names)):
         if question.against is None or place == question.against:
             continue
         rows += _differences(question, quantities, found, place)
         rows += _area_difference(question, areas, place)
+        rows += _risk_area_differences(question, risks, place)
     curve = _curve_rows(question, places, found) if points else []
     return Evaluation(_ordered(question, rows), curve)
 
@@ -149,6 +151,26 @@ def _differences(
     return rows
 
 
+def _risk_areas(question: Question, risks: RiskAreas, place: int) -> list[Row]:
+    found = []
+    for metric, several in (("aurc", risks.whole), ("excess-aurc", risks.excess)):
+        area = several[place]
+        row = _row(question, question.names[place], metric, None)
+        found.append({**row, "value": area.value, **area.interval(question.group)})
+    return found
+
+
+def _risk_area_differences(question: Question, risks: RiskAreas, place: int) -> list[Row]:
+    found = []
+    other = question.against or 0
+    for metric, several in (("aurc", risks.whole), ("excess-aurc", risks.excess)):
+        gap = several[place].minus(several[other])
+        row = _row(question, question.names[place], metric, None)
+        row |= {"against": question.names[other], "value": gap.value}
+        found.append({**row, **normal_interval(gap.value, gap.error(question.group))})
+    return found
+
+
 def _concordances(question: Question) -> list[Any]:
     """The concordance of all scores, or of each with its own outcome."""
     if not question.binary:
@@ -181,7 +203,7 @@ def _area(question: Question, areas: list[Any], place: int) -> list[Row]:
 def _logit_interval(value: float, error: float | None) -> Row:
     """An interval that stays within 0 and 1: normal on the scale of log-odds."""
     if not error or not 0 < value < 1:
-        return {"note": "no spread: no interval"}
+        return {"note": NO_SPREAD}
     centre, half = np.log(value / (1 - value)), NORMAL * error / (value * (1 - value))
     low, high = (1 / (1 + np.exp(-one)) for one in (centre - half, centre + half))
     return {"low": float(low), "high": float(high)}
@@ -201,8 +223,8 @@ def _area_difference(question: Question, areas: list[Any], place: int) -> list[R
 
 def normal_interval(value: float, error: float | None) -> Row:
     """The interval of a normal estimate, and the chance of one as large where there is nothing."""
-    if not error:
-        return {"note": "no spread: no interval"}
+    if not error or error <= 1e-15:
+        return {"note": NO_SPREAD}
     half = NORMAL * error
     return {
         "low": value - half,
@@ -245,4 +267,5 @@ def meanings(question: Question) -> list[dict[str, str]]:
     """What the metrics of the table and of the curve mean, for their entry."""
     names = [one.metric for one in quantities_of(question)]
     told = {**METRICS, **CURVE}
-    return [{"metric": one, "summary": told[one]} for one in (*names, "auroc", *CURVE)]
+    several = dict.fromkeys((*names, "aurc", "excess-aurc", "auroc", *CURVE))
+    return [{"metric": one, "summary": told[one]} for one in several]

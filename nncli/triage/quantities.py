@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from nncli.triage.resampling import Draws
 from nncli.triage.selective import (
     Kept,
-    area_under_risk_coverage,
     caught_share,
     coverage_at_risk,
     deferred_risk,
@@ -77,7 +77,7 @@ class Quantity:
 
     metric: str
     at: tuple[float, ...]
-    of: Callable[[Kept, Kept], F64]
+    of: Callable[[Kept], F64]
     share: bool = False  # of kept cases, so that there are exact bounds where all are alike
 
 
@@ -108,41 +108,27 @@ def interval_of_draws(drawn: F64) -> tuple[float | None, float | None]:
 
 def quantities_of(question: Question) -> list[Quantity]:
     """What is measured of each score, the mean outcome of all cases first."""
-    at = np.array(question.coverages)
-    told = question.coverages
-    kind = "accuracy" if question.accuracy else "risk"
+    at, told = np.array(question.coverages), question.coverages
+    errors = question.accuracy
+    kind = "accuracy" if errors else "risk"
 
-    def signed(of: Callable[[Kept, F64], F64]) -> Callable[[Kept, Kept], F64]:
-        return lambda kept, best: 1 - of(kept, at) if question.accuracy else of(kept, at)
+    def signed(risk: F64) -> F64:
+        return 1 - risk if errors else risk
 
     found = [
-        Quantity(kind, (), lambda kept, best: _signed(kept.risk, question)[:, None], True),
-        Quantity("aurc", (), lambda kept, best: area_under_risk_coverage(kept)[:, None]),
-        Quantity("excess-aurc", (), lambda kept, best: _excess(kept, best)[:, None]),
-        Quantity(f"kept-{kind}", told, signed(kept_risk), True),
-        Quantity(f"deferred-{kind}", told, signed(deferred_risk), True),
-        Quantity("caught", told, lambda kept, best: caught_share(kept, at)),
-        Quantity("left", told, lambda kept, best: left_risk(kept, at)),
+        Quantity(kind, (), lambda kept: signed(kept.risk)[:, None], True),
+        Quantity(f"kept-{kind}", told, lambda kept: signed(kept_risk(kept, at)), True),
+        Quantity(f"deferred-{kind}", told, lambda kept: signed(deferred_risk(kept, at)), True),
+        Quantity("caught", told, lambda kept: caught_share(kept, at)),
+        Quantity("left", told, lambda kept: left_risk(kept, at)),
     ]
     if question.risks:
-        found.append(
-            Quantity(
-                "coverage",
-                question.risks,
-                lambda kept, best: np.stack(
-                    [coverage_at_risk(kept, one) for one in question.risks], axis=1
-                ),
-            )
-        )
+        found.append(Quantity("coverage", question.risks, lambda kept: _coverages(kept, question)))
     return found
 
 
-def _signed(risk: F64, question: Question) -> F64:
-    return 1 - risk if question.accuracy else risk
-
-
-def _excess(kept: Kept, best: Kept) -> F64:
-    return area_under_risk_coverage(kept) - area_under_risk_coverage(best)
+def _coverages(kept: Kept, question: Question) -> F64:
+    return np.stack([coverage_at_risk(kept, one) for one in question.risks], axis=1)
 
 
 def curves_of(places: F64) -> list[Quantity]:
@@ -150,7 +136,7 @@ def curves_of(places: F64) -> list[Quantity]:
     of = (kept_risk, deferred_risk, caught_share, left_risk)
     at = tuple(places.tolist())
     return [
-        Quantity(f"curve-{name}", at, lambda kept, best, one=one: one(kept, places))  # type: ignore[misc]
+        Quantity(f"curve-{name}", at, lambda kept, one=one: one(kept, places))  # type: ignore[misc]
         for name, one in zip(CURVE, of, strict=True)
     ]
 
@@ -165,30 +151,27 @@ def estimates(question: Question, quantities: Sequence[Quantity]) -> list[dict[s
     Returns:
         For each score the estimates by metric.
     """
-    distinct = 1 if question.shared else len(question.names)
-    orders = [*question.scores, *question.losses[:distinct]]
-    losses = [*question.losses, *question.losses[:distinct]]
-    told = {"group": question.group, "resamples": question.resamples, "seed": question.seed}
-    draws = Draws(orders, losses, **told)  # type: ignore[arg-type]
-    count = len(question.names)
-
-    def measured(kept: Sequence[Kept]) -> list[list[F64]]:
-        best = [kept[count + (0 if distinct == 1 else place)] for place in range(count)]
-        return [[one.of(kept[at], best[at]) for one in quantities] for at in range(count)]
-
-    exact = measured([one.kept for one in draws.orderings])
-    drawn = [measured(several) for several in draws.run()] if draws.possible else []
-    binned = any(one.binned for one in draws.orderings)
-    centre = measured([one.coarse for one in draws.orderings]) if binned else exact
-    found = []
-    for place in range(count):
+    told: dict[str, Any] = {
+        "group": question.group,
+        "resamples": question.resamples,
+        "seed": question.seed,
+    }
+    draws = Draws(list(question.scores), list(question.losses), **told)
+    exact = [[one.of(its.kept) for one in quantities] for its in draws.orderings]
+    centre = [
+        [one.of(its.coarse) for one in quantities] if its.binned else own
+        for its, own in zip(draws.orderings, exact, strict=True)
+    ]
+    several = draws.run() if draws.possible else ()
+    drawn = [[[one.of(kept) for one in quantities] for kept in part] for part in several]
+    found: list[dict[str, Estimate]] = []
+    for place in range(len(question.names)):
         its = {}
         for at, one in enumerate(quantities):
             value = exact[place][at][0]
-            rows = [several[place][at] for several in drawn]
+            rows = [part[place][at] for part in drawn]
             known = np.concatenate(rows) if rows else np.empty((0, len(value)))
-            if binned:  # bins are for the spread alone
-                known = known - centre[place][at][0] + value
-            its[one.metric] = Estimate(value, known)
+            # bins are for the spread alone
+            its[one.metric] = Estimate(value, known - centre[place][at][0] + value)
         found.append(its)
     return found

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from nncli.triage import resampling
 from nncli.triage.concordance import concordance, midranks
 from nncli.triage.evaluation import Question, evaluate
+from nncli.triage.risk_areas import area_of, risk_areas
 from nncli.triage.selective import (
     area_under_risk_coverage,
     caught_share,
@@ -90,6 +91,35 @@ def test_permuting_cases_changes_nothing():
     one, other = whole(SCORE, LOSS), whole(SCORE[order], LOSS[order])
     assert area_under_risk_coverage(one) == pytest.approx(area_under_risk_coverage(other))
     assert one.loss == pytest.approx(other.loss)
+
+
+@pytest.mark.parametrize("ties", [0, 1, 3])
+def test_what_a_case_has_to_do_with_the_area_is_what_leaving_it_out_takes_away(ties):
+    chance = np.random.default_rng(15)
+    score, loss = np.round(chance.standard_normal(40), ties), chance.random(40)
+    found = area_of(score, loss)
+    each = [
+        area_under_risk_coverage(whole(np.delete(score, k), np.delete(loss, k)))[0]
+        for k in range(40)
+    ]
+    assert found.shares == pytest.approx(39 * (found.value - np.array(each)), abs=1e-12)
+
+
+def test_intervals_of_areas_cover_and_those_of_their_differences():
+    scores, loss = world(200_000, 0)
+    truth = risk_areas(asked(scores, loss))
+    gap = truth.whole[1].minus(truth.whole[0])
+    runs, hits = 1000, np.zeros(3)
+    for seed in range(runs):
+        question = asked(*world(300, seed + 1))
+        found = risk_areas(question)
+        for place, area in enumerate((found.whole[1], found.excess[1])):
+            row = area.interval(None)
+            wanted = (truth.whole[1], truth.excess[1])[place].value
+            hits[place] += row["low"] <= wanted <= row["high"]
+        mine = found.whole[1].minus(found.whole[0])
+        hits[2] += abs(mine.value - gap.value) <= 1.96 * mine.error(None)
+    assert (abs(hits / runs - 0.95) < 0.02 + 2 * 0.007).all(), hits / runs
 
 
 def test_coverage_at_a_risk_is_the_last_at_which_the_risk_is_kept():
@@ -241,6 +271,8 @@ def test_a_score_compared_with_itself_differs_by_nothing():
     twice = np.stack([scores[0], scores[0]])
     rows = by_name(evaluate(asked(twice, loss)).rows)
     row = rows["a", "aurc", None, "b"]
+    assert (row["value"], row["note"]) == (0.0, "no spread: no interval")
+    row = rows["a", "kept-risk", 0.8, "b"]
     assert (row["value"], row["low"], row["note"]) == (0.0, None, "all draws agree: no interval")
     assert rows["a", "auroc", None, "b"]["note"] == "no spread: no interval"
 
