@@ -71,6 +71,8 @@ def bound_of(form: Quadratic, weights: Tensor) -> float:
     """
     count = len(weights)
     constant = float(form.constant)
+    if not all(bool(one.isfinite().all()) for one in (form.bend, form.slope, weights)):
+        return -float("inf")
     if not count:
         return constant - form.error
     body = form.bend + torch.diag(weights)
@@ -103,8 +105,9 @@ def _balanced(body: Tensor, slope: Tensor, weights: Tensor) -> tuple[Tensor, flo
         The weights, and that of the constant.
     """
     tiny = 1e-12 * (1 + float(weights.max()) + float(slope.abs().max()))
-    if len(weights) <= DECOMPOSED:
-        values, vectors = torch.linalg.eigh(body)
+    decomposed = _eigenvectors(body)
+    if decomposed is not None:
+        values, vectors = decomposed
         squares = (slope @ vectors) ** 2
         base = max(0.0, -float(values[0])) * (1 + 1e-9) + tiny
         raised = base + tiny * torch.logspace(-1, 12, 131, dtype=body.dtype)
@@ -126,6 +129,17 @@ def _balanced(body: Tensor, slope: Tensor, weights: Tensor) -> tuple[Tensor, flo
             break
         best_cost, found = cost, (weights + extra, least * (1 + 1e-9) + tiny)
     return found
+
+
+def _eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Eigenvalues and eigenvectors, `None` where that takes too long or fails."""
+    if len(matrix) > DECOMPOSED:
+        return None
+    try:
+        values, vectors = torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:
+        return None
+    return values, vectors
 
 
 def _shift(matrix: Tensor) -> float | None:

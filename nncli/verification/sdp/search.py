@@ -53,7 +53,8 @@ class Found:
     """What the search has found.
 
     Attributes:
-        bound: (R,) certified lower bounds, minus infinity without one.
+        bound: (R,) certified lower bounds, minus infinity without one; nowhere below that of the
+            start, where the variables are few.
         multipliers: Those of the bounds.
         weights: Of the variables (R, n) by place, as the certificate takes them.
     """
@@ -104,10 +105,12 @@ class _Search:
         )
         self.problem = problem.cast(kind)
         self.units = {place: one.to(kind) for place, one in _units(problem, start).items()}
-        self.now = {place: one.to(kind) for place, one in start.items()}
+        self.now = {place: one.to(kind, copy=True) for place, one in start.items()}
         self.means = {place: torch.zeros_like(one) for place, one in self.now.items()}
         self.squares = {place: torch.zeros_like(one) for place, one in self.now.items()}
         self.at = begin(self.problem, plan.rank, self.generator)
+        if self.few:  # else it would take longer than all else, for a bound that is known
+            self.look()
 
     def step(self, turn: int) -> None:
         """Move the vectors, then the multipliers."""
@@ -180,7 +183,7 @@ def _units(problem: Problem, start: Multipliers) -> dict[int, Tensor]:
     """
     counts = {place: one.free.sum().clamp_min(1) for place, one in problem.neurons.items()}
     totals = {place: one.abs().sum(dim=(0, 2)) for place, one in start.items()}
-    overall = torch.stack([*totals.values()]).sum(dim=0) / torch.stack([*counts.values()]).sum()
+    overall = sum(totals.values(), torch.zeros(())) / max(1.0, float(sum(counts.values())))
     found = {}
     for place, neurons in problem.neurons.items():
         own = torch.maximum(totals[place] / counts[place], 0.1 * overall)[:, None]
