@@ -218,7 +218,7 @@ def judged(x, counts, *, names=("dup", "uvc"), about=ABOUT, group=None, **effort
 
 
 def test_where_people_see_more_direct_prediction_wins_and_the_classifier_says_too_much():
-    rows, _ = judged(*world(3000, 4.0))
+    rows, _ = judged(*world(1500, 4.0))
     gap = rows["dup", "uvc", "auroc", None]
     assert gap["low"] > 0.05
     assert gap["p"] < 1e-6
@@ -230,14 +230,14 @@ def test_where_people_see_more_direct_prediction_wins_and_the_classifier_says_to
 
 
 def test_where_nothing_is_hidden_the_classifier_is_no_worse_and_hardly_biased():
-    rows, _ = judged(*world(3000, 0.0))
-    assert rows["dup", "uvc", "auroc", None]["value"] < 0.002
+    rows, _ = judged(*world(2000, 0.0))
+    assert rows["dup", "uvc", "auroc", None]["value"] < 0.003
     assert abs(rows["uvc", None, "bias", None]["value"]) < 0.02
 
 
 def test_a_classifier_of_disagreement_tells_it_apart_as_well():
     about = ABOUT._replace(direct="classification")
-    rows, _ = judged(*world(2000, 4.0), about=about)
+    rows, _ = judged(*world(1000, 4.0), about=about)
     assert rows["dup", "uvc", "auroc", None]["low"] > 0.05
     assert abs(rows["dup", None, "bias", None]["value"]) < 0.01
 
@@ -284,12 +284,12 @@ def test_intervals_of_the_difference_cover_the_difference_of_the_world():
         ("dup", None, "slope"),
         ("dup", None, "consensus-error"),
     ]
-    runs, hits = 150, np.zeros(len(wanted))
+    runs, hits = 100, np.zeros(len(wanted))
     for seed in range(runs):
         found = rows_of(250, seed + 1, 200)
         hits += [found[one]["low"] <= truth[one]["value"] <= found[one]["high"] for one in wanted]
     assert hits.mean() / runs == pytest.approx(0.95, abs=0.025)
-    assert (hits / runs > 0.95 - 0.02 - 2 * 0.018).all(), hits / runs
+    assert (hits / runs > 0.95 - 0.02 - 2 * 0.022).all(), hits / runs
 
 
 def test_referring_nobody_leaves_all_errors_and_referring_at_random_a_share_of_them():

@@ -50,7 +50,7 @@ def test_the_example_finds_what_is_true_of_a_simulated_pool(shell, tmp_path):
     shutil.copytree(EXAMPLE, place)
     write_pool(place)
     told = " ".join(f"{name}={file}" for name, file in FILES.items())
-    done = shell(f"make {told}", cwd=place)
+    done = shell(f"make {told} RESAMPLES=50", cwd=place)
     assert done.returncode == 0, done.stderr.decode()
     for name in ("opinions.csv", "variance.csv"):
         found = rows_of(place / name)
