@@ -141,7 +141,7 @@ def test_an_answer_never_waits_for_torch(line, allowed, python):
 
 
 def test_a_failure_at_tab_is_silent(python):
-    broken = "import nncli.cli;nncli.cli.COMMANDS = None\n" + ASKED
+    broken = "import nncli.cli;nncli.cli.cli.table = None\n" + ASKED
     done = python(broken, "nncli comp")
     assert done.stdout == b""
     assert b"Traceback" not in done.stderr
