@@ -41,7 +41,7 @@ def curve_figure(picture: Curves) -> Figure:
     panels = picture.panels
     across = 2 if len(panels) == 4 else min(len(panels), 3)
     labels = _labels(picture)
-    beside = bool(labels) and (len(labels) > 6 or max(map(len, labels)) > 24 or len(panels) > 1)
+    beside = bool(labels) and (len(labels) > 4 or max(map(len, labels)) > 24 or len(panels) > 1)
     rows = -(-len(panels) // across)
     letters = min(max((len(one) for one in labels), default=0), LABEL_LETTERS)
     right = 0.075 * letters + 0.6 if beside else 0.0

@@ -190,7 +190,7 @@ def scores_of_readers(data: pa.Table, *, source: str, metrics: Sequence[str] = (
     _demand_metrics(list(dict.fromkeys(str(row["metric"]) for row in rows)), metrics, source)
     told = [
         name
-        for name in ("capture", "target", "probe")
+        for name in ("capture", "target", "reader", "split")
         if name in names and len(data[name].unique()) > 1
     ]
     beside = [one for one in BESIDE_SCORE if one in names]
@@ -211,6 +211,6 @@ def scores_of_readers(data: pa.Table, *, source: str, metrics: Sequence[str] = (
 
 def _value_named(panel: Panel) -> Panel:
     lines = tuple(
-        replace(one, label="trained reader") if one.label == "value" else one for one in panel.lines
+        replace(one, label="reader") if one.label == "value" else one for one in panel.lines
     )
     return replace(panel, lines=lines)

@@ -116,7 +116,7 @@ def probe_rows():
             yield {
                 "layer": layer,
                 "target": target,
-                "probe": "linear",
+                "reader": "linear",
                 "metric": "accuracy",
                 "value": value,
                 "low": value - 0.02,
@@ -133,7 +133,7 @@ def test_a_score_of_readers_shares_a_panel_with_what_it_is_held_to():
     found = picture(probe_rows())
     assert [one.y_label for one in found.panels] == ["accuracy, @label", "accuracy, slant"]
     lines = found.panels[0].lines
-    assert [one.label for one in lines] == ["trained reader", "control", "shuffled", "baseline"]
+    assert [one.label for one in lines] == ["reader", "control", "shuffled", "baseline"]
     np.testing.assert_allclose([lines[0].y, lines[1].y], [[0.9, 0.95], [0.5, 0.3]])
     np.testing.assert_allclose(lines[0].low, [0.88, 0.93])
     assert lines[1].low is None
