@@ -286,7 +286,7 @@ def test_the_search_reaches_the_optimum_of_the_dual() -> None:
     found, slow = float(one.bound(Plan(steps=400))), slow_dual(one, 0)
     linear, least = float(one.linear.bound), float(sampled(one.network, one.domain))
     assert least - linear > 0.2
-    assert abs(found - slow) <= 0.01 * (least - linear)
+    assert abs(found - slow) <= 0.02 * (least - linear)
 
 
 def test_vectors_reach_the_least_value_that_the_certificate_proves() -> None:

@@ -137,7 +137,7 @@ def _eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor] | None:
         return None
     try:
         values, vectors = torch.linalg.eigh(matrix)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:  # it did not converge
         return None
     return values, vectors
 
