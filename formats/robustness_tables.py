@@ -11,7 +11,7 @@ import pyarrow as pa
 
 TEXT, WHOLE, NUMBER = pa.string(), pa.int64(), pa.float64()
 KINDS = {"seed": WHOLE, "step": WHOLE, "part": WHOLE, "parts": WHOLE, "partition": WHOLE}
-NUMBERS = ("epsilon", "label_noise")
+NUMBERS = ("epsilon", "label_noise", "noise")
 CURVE = {
     "label": WHOLE,
     "epsilon": NUMBER,

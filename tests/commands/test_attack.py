@@ -357,3 +357,13 @@ def test_seeds_change_random_starts_and_equal_ones_change_nothing(linear):
     assert pq.read_table("a.parquet").equals(pq.read_table("b.parquet"))
     first, other = (pq.read_table(f"{name}-near.parquet") for name in ("a", "c"))
     assert not first["l2"].equals(other["l2"])
+
+
+def test_a_network_that_nncli_trained_is_attacked_with_all_its_factors(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner()
+    done = run.invoke(cli, ["train", "--arch", "mlp:64-10", "--steps", "1", "-o", "runs/"])
+    assert done.exit_code == 0, done.stderr
+    small = ["--limit", "5", "--steps", "1", "--radii", "0.1", "0.2", "2", "--refine", "1"]
+    done = run.invoke(cli, ["attack", "runs/seed-0.safetensors", *small, "-f", "csv"])
+    assert done.exit_code == 0, done.stderr
