@@ -10,7 +10,7 @@ from nncli.probing.description_length import CodeLength, online_code_length, ord
 from nncli.probing.features import F64, Index
 from nncli.probing.fitted import Fitted
 from nncli.probing.readers import READERS
-from nncli.probing.settings import COARSE, Settings
+from nncli.probing.settings import COARSE, FINE, Settings
 from nncli.probing.tasks import Part, Reading
 
 Answered = tuple[F64, Any]
@@ -74,13 +74,14 @@ def code_length(reading: Reading, fitted: Fitted, settings: Settings) -> CodeLen
     reader, effort = READERS[fitted.reader], reading.effort
     if not (effort.orders and reader.probabilistic) or reading.target.kind == "numbers":
         return None
-    rough = replace(settings, tolerance=COARSE)
+    # a code pays for each answer: at a weak penalty a fit that is rough costs bits
+    fine = replace(settings, tolerance=FINE)
     linear = set(fitted.arrays) == {"weight", "bias"}
 
     def answer(seen: Index, new: Index) -> F64:
         data, known = reading.data, [reading.known[seen]]
         part, directions = data.spanned(seen) if linear else (data.some(seen), None)
-        one = reader.fit(part, known, reading.target, fitted.penalty, rough)[0]
+        one = reader.fit(part, known, reading.target, fitted.penalty, fine)[0]
         rows = data.x[new]
         return one.answers(rows if directions is None else rows @ directions)
 
