@@ -17,6 +17,7 @@ from nncli.formats.series import MANIFEST
 from nncli.formats.sources import Source, open_source
 from nncli.formats.tensors import TensorFile
 from nncli.formats.torch_files import TorchFile
+from nncli.formats.unpacking import unpacked
 
 DAMAGE = (NotImplementedError, ValueError, EOFError, OSError)
 WANTED = "a checkpoint (safetensors, torch, torch.export, ONNX, or a Hugging Face model folder)"
@@ -30,8 +31,8 @@ def resolve(name: str | Member, arch: str | None = None, device: str = "cpu") ->
 
     Args:
         name: A checkpoint of nncli; weights in safetensors, .npz or a file of torch; a
-            `torch.export` program; an ONNX file; a Hugging Face model folder; `-`; a member of a
-            series.
+            `torch.export` program; an ONNX file; any of these packed with gzip; a Hugging Face
+            model folder; `-`; a member of a series.
         arch: The architecture, for weights that do not say theirs.
         device: Where the network goes in the end: `cpu`, `cuda`, `mps`, `auto`.
 
@@ -45,7 +46,7 @@ def resolve(name: str | Member, arch: str | None = None, device: str = "cpu") ->
     """
     member = name if isinstance(name, Member) else Member(name)
     target = pick_device(device)
-    with open_source(member.name) as source:
+    with open_source(member.name) as opened, unpacked(opened) as source:
         load = LOADERS.get(source.format)
         if load is None:
             raise source.expected(WANTED)
