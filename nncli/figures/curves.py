@@ -25,6 +25,7 @@ UNITS = {
     "width": "width (units)",
 }
 SIDES = ("train_", "test_")
+NAMES = ("model_id", "attack", "measure")  # columns whose values say themselves what they are
 MOST_PANELS = 12
 Row = Mapping[str, Any]
 
@@ -152,7 +153,8 @@ def _named(metric: str) -> str:
 def _group(row: Row, roles: Roles) -> str:
     if len(roles.groups) == 1 and isinstance(row[roles.groups[0]], str):
         return str(row[roles.groups[0]])
-    parts = [f"{name} {_short(row[name])}" for name in roles.groups if row[name] is not None]
+    said = {name: "" if name in NAMES else f"{name} " for name in roles.groups}
+    parts = [f"{said[name]}{_short(row[name])}" for name in said if row[name] is not None]
     return ", ".join(parts)
 
 

@@ -219,6 +219,17 @@ def test_yes_and_no_are_two_lines():
     assert labels == ["robust False", "robust True"]
 
 
+def test_names_of_models_and_attacks_stand_in_the_legend_without_their_column():
+    rows = [
+        {"epsilon": e, "model_id": m, "attack": a, "norm": n, "metric": "error", "value": e}
+        for e in (0.1, 0.2)
+        for m, n in (("net", "l2"), ("other", "linf"))
+        for a in ("pgd", "fgsm")
+    ]
+    (panel,) = curves(pa.Table.from_pylist(rows), source="t").panels
+    assert panel.lines[0].label == "net, pgd, norm l2"
+
+
 def test_what_follows_the_axis_makes_no_lines():
     rows = [{"step": s, "epoch": s / 10, "metric": "loss", "value": 1.0 / s} for s in (10, 20, 30)]
     picture = curves(pa.Table.from_pylist(rows), source="t")
