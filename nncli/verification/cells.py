@@ -28,6 +28,7 @@ from nncli.verification.rounding import TINY, growth
 
 Neuron = tuple[int, int]  # place of the ReLU, and which of its numbers
 Numbers = NDArray[np.float64]
+USABLE = 1e100  # HiGHS takes 1e20 for infinite; far beyond, our own quotients overflow
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,12 @@ class Programme:
     def inputs(self) -> int:
         """N."""
         return len(self.low) - len(self.open)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether all numbers are such that a solver can work with them."""
+        pairs = (*self.margins, *self.signs, *self.before, self.low, self.high, self.least)
+        return all(bool((np.abs(one) < USABLE).all()) for one in pairs)
 
     @property
     def chord(self) -> Numbers:
@@ -111,8 +118,10 @@ def decide_cell(setting: Setting, branch: Branches, seconds: float = float("inf"
     if not setting.network.pieces:
         return Cell(False)
     programme = programme_of(setting, branch)
+    if not programme.is_usable:
+        return Cell(False)
     solved = _solved(programme, seconds)
-    if solved is None or solved.x is None:
+    if solved.x is None:
         return Cell(False)
     if solved.status == 0 and _holds(setting, branch, programme, solved):
         return Cell(True)
@@ -223,14 +232,12 @@ def _linear(
 
 
 def _solved(programme: Programme, seconds: float) -> Any:
-    """The programme's solution by HiGHS, `None` where numbers are not finite."""
+    """The programme's solution by HiGHS."""
     from scipy.optimize import linprog
 
     triangles = programme.triangles()
     matrix = np.vstack([programme.margins[0], -programme.signs[0], triangles[0]])
     limits = -np.concatenate([programme.margins[1], -programme.signs[1], triangles[1]])
-    if not (np.isfinite(matrix).all() and np.isfinite(limits).all()):
-        return None
     missed = np.zeros(len(matrix))
     missed[: len(matrix) - len(triangles[0])] = -1
     count = matrix.shape[1]

@@ -111,8 +111,10 @@ def _is_empty(branch: Branches) -> Tensor:
 def _least_margin(setting: Setting, branch: Branches, seconds: float) -> Tensor | None:
     """Where the greatest margin of a violation is least, `None` if it stays positive."""
     programme = programme_of(setting, branch)
+    if not programme.is_usable:
+        return None
     solved = _solved(programme, seconds)
-    if solved is None or solved.x is None or solved.x[-1] > 1e-6 * (1 + abs(solved.x[-1])):
+    if solved.x is None or solved.x[-1] > 1e-6 * (1 + abs(solved.x[-1])):
         return None
     return candidate(setting, solved.x[: programme.inputs])
 
@@ -136,8 +138,6 @@ def _solved(programme: Programme, seconds: float) -> Any:
     ]
     matrix = np.vstack([np.c_[one, binary, last] for one, binary, last, _ in parts])
     limits = -np.concatenate([added for *_, added in parts])
-    if not (np.isfinite(matrix).all() and np.isfinite(limits).all()):
-        return None
     low = np.r_[programme.low, np.zeros(opened), -np.inf]
     high = np.r_[programme.high, np.ones(opened), np.inf]
     return milp(
