@@ -22,6 +22,7 @@ from nncli.verification.network import Network
 from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.rounding import TINY, UNIT, growth
 from nncli.verification.tightening import Effort, relaxations, tightened
+from nncli.verification.trees import Tree
 
 BATCH = 256
 FEW = 8  # fewer boxes than this are halved twice, so that batches fill up
@@ -52,17 +53,19 @@ class Boxes:
     Attributes:
         domain: The boxes.
         violation: (B,) the place of the violation in the query.
+        node: (B,) the node of each in the tree of the search, if there is one.
     """
 
     domain: Domain
     violation: Tensor
+    node: Tensor
 
     def __len__(self) -> int:
         return len(self.domain)
 
     def __getitem__(self, chosen: Tensor | slice) -> "Boxes":
         """Some of the boxes."""
-        return Boxes(self.domain[chosen], self.violation[chosen])
+        return Boxes(self.domain[chosen], self.violation[chosen], self.node[chosen])
 
 
 def split_inputs(
@@ -71,6 +74,9 @@ def split_inputs(
     confirm: Callable[[Tensor], bool],
     clock: Clock,
     open_violations: Tensor | None = None,
+    tree: Tree | None = None,
+    begin: Boxes | None = None,
+    most: int | None = None,
 ) -> Splitting:
     """Halve boxes until no violation is left, or one is found.
 
@@ -80,6 +86,9 @@ def split_inputs(
         confirm: Whether an input (n,) is a counterexample, by an exact test.
         clock: The time.
         open_violations: (K,) places of the violations that are still open; by default all.
+        tree: Takes where boxes were halved.
+        begin: Boxes to begin with, in place of the region for each open violation.
+        most: Boxes to bound at most, about; then what is open stays so.
 
     Returns:
         What was found.
@@ -91,11 +100,15 @@ def split_inputs(
     root = domain_of([query.region])
     finest = (root.high - root.low)[0] * FINEST
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
-    waiting = [Boxes(root[torch.zeros(len(first), dtype=torch.int64)], first)]
+    nodes = torch.zeros_like(first) if tree is None else tree.plant(len(first))
+    whole = Boxes(root[torch.zeros(len(first), dtype=torch.int64)], first, nodes)
+    waiting = [whole if begin is None else begin]
     done, stuck = 0, 0
     effort = Effort(pause=clock.check)
     while waiting:
         clock.check()
+        if most is not None and done > most:
+            return Splitting(False, None, sum(map(len, waiting)), done)
         boxes = _batch(waiting)
         done += len(boxes)
         rows = picked[boxes.violation]
@@ -121,7 +134,7 @@ def split_inputs(
         stuck += int(ended.sum())
         boxes, factors = boxes[~ended], factors[~ended]
         if len(boxes):
-            waiting.append(_halved(boxes, factors, finest, few=len(boxes) < FEW))
+            waiting.append(_halved(boxes, factors, finest, few=len(boxes) < FEW, tree=tree))
     return Splitting(stuck == 0, None, stuck, done)
 
 
@@ -149,7 +162,11 @@ def _batch(waiting: list[Boxes]) -> Boxes:
 
 def _joined(one: Boxes, other: Boxes) -> Boxes:
     both = Domain.joined([one.domain, other.domain])
-    return Boxes(both, torch.cat([one.violation, other.violation]))
+    return Boxes(
+        both,
+        torch.cat([one.violation, other.violation]),
+        torch.cat([one.node, other.node]),
+    )
 
 
 def _witness(
@@ -204,13 +221,15 @@ def _cut(boxes: Boxes, factors: Tensor, offset: Tensor, margins: Tensor) -> tupl
         low = torch.where(slope < 0, torch.fmax(low, limit - edge), low)
     domain = replace(boxes.domain, low=low, high=high)
     kept = torch.nonzero((low <= high).all(dim=1) & ~domain.apart).flatten()
-    left = Boxes(domain[kept], boxes.violation[kept])
+    left = replace(boxes[kept], domain=domain[kept])
     sizes = margins[kept].abs()
     far = sizes + 1e-3 * sizes.amax(dim=1, keepdim=True) + 1e-300
     return left, (factors[kept].abs() / far[..., None]).sum(dim=1)
 
 
-def _halved(boxes: Boxes, factors: Tensor, finest: Tensor, *, few: bool) -> Boxes:
+def _halved(
+    boxes: Boxes, factors: Tensor, finest: Tensor, *, few: bool, tree: Tree | None = None
+) -> Boxes:
     """Halve boxes along the input with the greatest effect; few boxes along two."""
     for _ in range(2 if few else 1):
         low, high = boxes.domain.low, boxes.domain.high
@@ -225,6 +244,9 @@ def _halved(boxes: Boxes, factors: Tensor, finest: Tensor, *, few: bool) -> Boxe
         new_high[:count].scatter_(1, along, middle)
         new_low = both.domain.low.clone()
         new_low[count:].scatter_(1, along, middle)
-        boxes = Boxes(replace(both.domain, low=new_low, high=new_high), both.violation)
+        nodes = both.node
+        if tree is not None:
+            nodes = tree.divide(boxes.node, along[:, 0], middle[:, 0])
+        boxes = Boxes(replace(both.domain, low=new_low, high=new_high), both.violation, nodes)
         factors = factors[twice]
     return boxes
