@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from nncli.verification.rounding import UNIT, growth
-from nncli.verification.sdp.lagrangian import SLOPE, Multipliers, Problem
+from nncli.verification.sdp.lagrangian import SHARES, SLOPE, Multipliers, Problem
 from nncli.verification.sdp.quadratic_form import Frame, Quadratic, quadratic
 
 DECOMPOSED = 1500  # variables up to which eigenvectors are computed, to choose weights
@@ -49,7 +49,10 @@ def certified(
     kept = {}
     for place, one in multipliers.items():
         kept[place] = one.to(torch.float64, copy=True)
-        kept[place][SLOPE:] = kept[place][SLOPE:].clamp_min(0)
+        if place == SHARES:
+            kept[place].clamp_(0, 1)
+        else:
+            kept[place][SLOPE:].clamp_(min=0)
     found = []
     for row in range(problem.rows):
         k = torch.cat(

@@ -28,6 +28,7 @@ from nncli.verification.relaxation import Lines, lines, unstable
 from nncli.verification.rounding import UNIT
 
 PRODUCT, SLOPE, SIGN, CHORD = range(4)  # the facts of a ReLU, in the order of their multipliers
+SHARES = -1  # stands for a place, for the multipliers (1, R, m) of the facts of a square
 Multipliers = Mapping[int, Tensor]  # (4, R, n) by the place of the activation
 
 
@@ -52,36 +53,35 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Square:
-    """The row `-|f - target|^2`, f the value of a place, and facts `(f - low)(high - f) >= 0`.
+    """A row `-|f - target|^2`, f the values of a place, with facts `(f - low)(high - f) >= 0`.
+
+    The multipliers of the facts, one a row and value, are shares from 0 to 1: a share of 1 replaces
+    the square of that value by its chord.
 
     Attributes:
         place: The place.
         target: (m,).
         low: (m,) at most every value.
         high: (m,) at least every value.
-        share: (R, m) multipliers of the facts, in [0, 1]: 1 replaces the square by its chord.
     """
 
     place: int
     target: Tensor
     low: Tensor
     high: Tensor
-    share: Tensor
 
-    @property
-    def bend(self) -> Tensor:
-        """(R, m) factors of -f^2."""
-        return 1 - self.share
+    def slope(self, share: Tensor) -> Tensor:
+        """Factors of f; those of -f^2 are what the shares leave of 1."""
+        return 2 * self.target - share * (self.low + self.high)
 
-    @property
-    def slope(self) -> Tensor:
-        """(R, m) factors of f."""
-        return 2 * self.target - self.share * (self.low + self.high)
+    def constant(self, share: Tensor) -> Tensor:
+        """What is added."""
+        return share * self.low * self.high - self.target**2
 
-    @property
-    def constant(self) -> Tensor:
-        """(R, m) what is added."""
-        return self.share * self.low * self.high - self.target**2
+    def cast(self, dtype: torch.dtype) -> "Square":
+        """With numbers of another type."""
+        numbers = (one.to(dtype) for one in (self.target, self.low, self.high))
+        return Square(self.place, *numbers)
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,11 @@ class Problem:
         Args:
             rows: (K,) their places.
         """
-        square = self.square and replace(self.square, share=self.square.share[rows])
         return replace(
             self,
             linear={place: one[rows] for place, one in self.linear.items()},
             offset=self.offset[rows],
             sizes=self.sizes[rows],
-            square=square,
         )
 
     def cast(self, dtype: torch.dtype) -> "Problem":
@@ -155,19 +153,7 @@ class Problem:
             radius={place: one.to(dtype) for place, one in self.radius.items()},
             linear={place: one.to(dtype) for place, one in self.linear.items()},
             offset=self.offset.to(dtype),
-            square=self.square
-            and Square(
-                self.square.place,
-                *(
-                    each.to(dtype)
-                    for each in (
-                        self.square.target,
-                        self.square.low,
-                        self.square.high,
-                        self.square.share,
-                    )
-                ),
-            ),
+            square=self.square and self.square.cast(dtype),
         )
 
 

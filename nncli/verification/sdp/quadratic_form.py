@@ -15,6 +15,7 @@ from nncli.verification.rounding import growth
 from nncli.verification.sdp.lagrangian import (
     CHORD,
     PRODUCT,
+    SHARES,
     SIGN,
     SLOPE,
     Multipliers,
@@ -179,16 +180,16 @@ def quadratic(problem: Problem, frame: Frame, multipliers: Multipliers, row: int
         total += float(both @ given_size + m[CHORD].abs() @ over.abs())
         total += float((m.abs().sum(dim=0) + m[PRODUCT].abs() * size) @ size)
     if problem.square is not None:
-        added = _square(problem.square, frame, row)
+        added = _square(problem.square, frame, multipliers[SHARES][0, row])
         constant, slope = constant + added.constant, slope + added.slope
         bend, total = bend + added.bend, total + added.error
     return Quadratic(constant, slope, bend, 4 * growth(frame.terms) * total)
 
 
-def _square(square: Square, frame: Frame, row: int) -> Quadratic:
+def _square(square: Square, frame: Frame, share: Tensor) -> Quadratic:
     """The quadratic of the square, and its absolute terms."""
     f, through = frame.middle[square.place], frame.through[square.place]
-    bend, slope, constant = square.bend[row], square.slope[row], square.constant[row]
+    bend, slope, constant = 1 - share, square.slope(share), square.constant(share)
     size = frame.sizes[square.place]
     reach = torch.maximum(square.low.abs(), square.high.abs())
     total = size * size + 2 * size * (square.target.abs() + reach) + reach**2 + square.target**2

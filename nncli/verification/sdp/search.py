@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nncli.verification.clock import Clock
 from nncli.verification.sdp.certificate import DECOMPOSED, certified
-from nncli.verification.sdp.lagrangian import SLOPE, Multipliers, Problem
+from nncli.verification.sdp.lagrangian import SHARES, SLOPE, Multipliers, Problem
 from nncli.verification.sdp.quadratic_form import frame
 from nncli.verification.sdp.sweeps import begin, shake, slopes, sweep, value
 
@@ -126,7 +126,10 @@ class _Search:
             square.lerp_((slope * unit) ** 2, 1 - BETAS[1])
             size = (square / (1 - BETAS[1] ** turn)).sqrt_().add_(1e-8)
             now = self.now[place].addcdiv_(unit * mean, size, value=rate)
-            now[SLOPE:].clamp_(min=0)
+            if place == SHARES:
+                now.clamp_(0, 1)
+            else:
+                now[SLOPE:].clamp_(min=0)
 
     def look(self) -> None:
         """Certify what is promising, and go on with what is open."""
@@ -182,7 +185,7 @@ def _units(problem: Problem, start: Multipliers) -> dict[int, Tensor]:
     A row may owe nothing to a place at the start, where it takes a share of the average of all.
     """
     counts = {place: one.free.sum().clamp_min(1) for place, one in problem.neurons.items()}
-    totals = {place: one.abs().sum(dim=(0, 2)) for place, one in start.items()}
+    totals = {place: start[place].abs().sum(dim=(0, 2)) for place in counts}
     overall = sum(totals.values(), torch.zeros(())) / max(1.0, float(sum(counts.values())))
     found = {}
     for place, neurons in problem.neurons.items():
@@ -191,4 +194,6 @@ def _units(problem: Problem, start: Multipliers) -> dict[int, Tensor]:
         radius = problem.radius[place].clamp_min(1e-9)
         unit = torch.stack([own / radius, *(own.expand(-1, len(radius)) for _ in range(3))])
         found[place] = unit * neurons.free
+    if SHARES in start:
+        found[SHARES] = torch.ones_like(start[SHARES])
     return found

@@ -20,6 +20,7 @@ from nncli.verification.network import Sum
 from nncli.verification.sdp.lagrangian import (
     CHORD,
     PRODUCT,
+    SHARES,
     SIGN,
     SLOPE,
     Multipliers,
@@ -116,7 +117,7 @@ def _back(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
         one = factors.new_zeros(at.values[0].shape[:2] + factors.shape[1:])
         one[:, 0] = factors
         waiting[place] = one
-    _curve(problem, at, waiting)
+    _curve(problem, multipliers, at, waiting)
     for place in range(problem.top, -1, -1):
         factors_here = waiting.pop(place, None)
         node = problem.network.nodes[place - 1] if place else None
@@ -136,14 +137,16 @@ def _back(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
             waiting[parent] = waiting[parent] + down if parent in waiting else down
 
 
-def _curve(problem: Problem, at: Iterate, waiting: dict[int, Tensor]) -> None:
-    """The tangent of the quadratic, which is nowhere below it as it is concave."""
+def _curve(
+    problem: Problem, multipliers: Multipliers, at: Iterate, waiting: dict[int, Tensor]
+) -> None:
+    """The tangent of the square, which is nowhere below it as it is concave."""
     square = problem.square
     if square is None:
         return
-    factors = -2 * square.bend[:, None] * at.values[square.place]
-    factors[:, 0] += square.slope
-    place = square.place
+    place, share = square.place, multipliers[SHARES][0]
+    factors = -2 * (1 - share[:, None]) * at.values[place]
+    factors[:, 0] += square.slope(share)
     waiting[place] = waiting[place] + factors if place in waiting else factors
 
 
@@ -176,7 +179,7 @@ def _placed(problem: Problem, place: int, z: Tensor, values: dict[int, Tensor]) 
 
 
 def slopes(problem: Problem, at: Iterate) -> dict[int, Tensor]:
-    """How the Lagrangian changes with each multiplier, the vectors held: (4, R, n) by place."""
+    """How the Lagrangian changes with each multiplier, the vectors held; in the same shapes."""
     found = {}
     for place, neurons in problem.neurons.items():
         x, y = at.values[place], at.values[neurons.parent]
@@ -190,6 +193,11 @@ def slopes(problem: Problem, at: Iterate) -> dict[int, Tensor]:
             ]
         )
         found[place] = -facts * neurons.free
+    square = problem.square
+    if square is not None:
+        f = at.values[square.place]
+        bent = (f * f).sum(dim=1) - (square.low + square.high) * f[:, 0]
+        found[SHARES] = (bent + square.low * square.high)[None]
     return found
 
 
@@ -202,7 +210,7 @@ def value(problem: Problem, multipliers: Multipliers, at: Iterate) -> Tensor:
         total = total + (multipliers[place] * one).sum(dim=(0, 2))
     square = problem.square
     if square is not None:
-        f = at.values[square.place]
-        total = total - (square.bend * (f * f).sum(dim=1)).sum(dim=-1)
-        total = total + (square.slope * f[:, 0] + square.constant).sum(dim=-1)
+        away = at.values[square.place].clone()
+        away[:, 0] -= square.target
+        total = total - (away**2).sum(dim=(1, 2))
     return total
