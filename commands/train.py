@@ -160,7 +160,12 @@ class Series:
     type=click.FloatRange(min=0),
     default=0.0,
     metavar="E",
-    help="Adversarial training: radius of the ball around each example.",
+    help="Robust training: radius of the ball around each example.",
+)
+@click.option(
+    "--defence",
+    type=options.Choice(["pgd", "ibp"]),
+    help="What stands for the worst of it: an attack, or a bound by intervals.  [default: pgd]",
 )
 @click.option("--norm", type=options.Choice(["linf", "l2"]), help="Norm of it.  [default: linf]")
 @count("--attack-steps", "Steps of the attack, PGD.  [default: 7]")
@@ -258,7 +263,7 @@ def _plan(
 ) -> Series:
     """Read the inputs and settle everything that the members share."""
     from nncli.attacks import valid_box
-    from nncli.training import Choices, Task, demand_fit
+    from nncli.training import Choices, Task, demand_fit, demand_intervals
 
     arch, start, inputs = _architecture(arch, init)
     datasets = _load(data)
@@ -270,6 +275,8 @@ def _plan(
     if (chosen.epsilon or chosen.noise) and train.x.dtype.kind != "f":
         option = "--epsilon" if chosen.epsilon else "--noise"
         raise UsageError(f"`{option}` needs real numbers", hint=f"`{data}` has token ids")
+    if chosen.defence == "ibp":
+        demand_intervals(arch, datasets[0].classes, source=data)
     recipe = chosen.recipe(math.ceil(len(train.y) / parts), box=valid_box(train.tensors().x))
     if save_steps and max(save_steps) > recipe.steps:
         raise UsageError(f"step {max(save_steps)} is beyond the last, {recipe.steps}")

@@ -23,8 +23,10 @@ METRICS = (
     "test_robust_accuracy",
     "train_noisy_accuracy",
     "test_noisy_accuracy",
+    "train_certified_accuracy",
+    "test_certified_accuracy",
 )
-OPTIONAL = ("part", "parts", "partition", "norm", *METRICS[4:])
+OPTIONAL = ("part", "parts", "partition", "norm", "defence", *METRICS[4:])
 """Columns that a manifest has only if some checkpoint has a value there."""
 SCHEMA = pa.schema(
     [
@@ -37,6 +39,7 @@ SCHEMA = pa.schema(
         ("partition", pa.int64()),
         ("epsilon", pa.float64()),
         ("norm", pa.string()),
+        ("defence", pa.string()),
         ("label_noise", pa.float64()),
         ("noise", pa.float64()),
         *((name, pa.float64()) for name in METRICS),

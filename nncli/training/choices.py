@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from nncli.attacks import Box, Norm
 from nncli.errors import UsageError
 from nncli.training.optimizers import LEARNING_RATES, WEIGHT_DECAYS
-from nncli.training.recipe import Adversary, Recipe
+from nncli.training.recipe import Adversary, Intervals, Recipe
 
 STEPS = 1000
 ATTACK_STEPS = 7
@@ -24,7 +24,8 @@ class Choices:
         momentum: Momentum of sgd.
         weight_decay: Decay rate of the weights.
         batch_size: Examples per update.
-        epsilon: Radius of the ball of adversarial training; 0 for ordinary training.
+        epsilon: Radius of the ball of robust training; 0 for ordinary training.
+        defence: How the worst of the ball is found: `pgd` attacks, `ibp` bounds it by intervals.
         norm: Norm of the ball.
         attack_steps: Steps of the attack.
         attack_step_size: Length of each.
@@ -39,6 +40,7 @@ class Choices:
     weight_decay: float | None = None
     batch_size: int = 64
     epsilon: float = 0.0
+    defence: str | None = None
     norm: Norm | None = None
     attack_steps: int | None = None
     attack_step_size: float | None = None
@@ -77,6 +79,7 @@ class Choices:
             weight_decay=WEIGHT_DECAYS[self.optimizer] if decay is None else decay,
             adversary=self._adversary(box),
             noise=self.noise,
+            intervals=self._intervals(box),
         )
 
     def _steps(self, examples: int) -> int:
@@ -87,13 +90,35 @@ class Choices:
         return math.ceil(self.epochs * examples / min(self.batch_size, examples))
 
     def _adversary(self, box: Box | None) -> Adversary | None:
-        if self.epsilon:
+        if self.epsilon and self.defence != "ibp":
             steps = self.attack_steps or ATTACK_STEPS
             size = self.attack_step_size or 2.5 * self.epsilon / steps
             return Adversary(self.epsilon, self.norm or "linf", steps, size, box)
+        if self.defence and not self.epsilon:
+            raise UsageError(
+                "`--defence` needs a ball", hint="give its radius, such as `--epsilon 0.1`"
+            )
         if self.norm or self.attack_steps or self.attack_step_size:
+            self._refuse_ball()
+        return None
+
+    def _refuse_ball(self) -> None:
+        """Refuse options of an attack where there is none."""
+        if not self.epsilon:
             raise UsageError(
                 "`--norm`, `--attack-steps` and `--attack-step-size` need a ball",
                 hint="give its radius, such as `--epsilon 0.1`",
             )
-        return None
+        if self.attack_steps or self.attack_step_size:
+            raise UsageError(
+                "`--defence ibp` has no attack, so neither `--attack-steps` nor its step size",
+                hint="leave them out, or train with `--defence pgd`",
+            )
+        if self.norm != "linf":
+            raise UsageError(
+                f"intervals fill the ball of linf, not of {self.norm}",
+                hint="leave out `--norm`, or train with `--defence pgd`",
+            )
+
+    def _intervals(self, box: Box | None) -> Intervals | None:
+        return Intervals(self.epsilon, box) if self.defence == "ibp" else None

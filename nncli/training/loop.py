@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nncli import attacks
 from nncli.errors import NoAnswerError
 from nncli.training.evaluation import Examples, losses_of, outputs_of
+from nncli.training.intervals import robust_loss
 from nncli.training.optimizers import optimizers_for
 from nncli.training.recipe import ATTACK, BLUR, MODULE, ORDER, Adversary, Recipe, substream
 
@@ -35,6 +36,7 @@ def train(
 
     Raises:
         NoAnswerError: The loss is not finite any more.
+        UsageError: Intervals are to go through a network that they cannot.
     """
     generator = torch.Generator().manual_seed(substream(seed, ORDER))
     batches = shuffled(len(examples), recipe.batch_size, generator)
@@ -52,12 +54,20 @@ def train(
             batch = attack(blur(examples[next(batches)]))
             for optimizer in optimizers:
                 optimizer.gradient.zero_()
-            loss = losses_of(outputs_of(module, batch), batch.y).mean()
+            loss = _loss(module, batch, recipe, step)
             if not math.isfinite(loss.item()):
                 raise NoAnswerError(f"the loss is {loss.item()} at step {step}")
             loss.backward()  # type: ignore[no-untyped-call]
             for optimizer in optimizers:
                 optimizer.step()
+
+
+def _loss(module: nn.Module, batch: Examples, recipe: Recipe, step: int) -> Tensor:
+    """The mean loss that the next update descends."""
+    losses = losses_of(outputs_of(module, batch), batch.y)
+    if recipe.intervals is None:
+        return losses.mean()
+    return robust_loss(module, batch, losses, recipe.intervals, step / recipe.steps)
 
 
 def shuffled(n: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:

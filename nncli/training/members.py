@@ -11,6 +11,7 @@ from torch import nn
 
 from nncli.architectures import build
 from nncli.training.evaluation import Examples, evaluate
+from nncli.training.intervals import certified_accuracy
 from nncli.training.labels import part_rows
 from nncli.training.loop import attack_with, noise_of, train
 from nncli.training.recipe import CHECK, Recipe, substream
@@ -93,16 +94,19 @@ class Task:
 
     def factors(self, member: Member, step: int) -> dict[str, Any]:
         """What tells a checkpoint from others, within the series and between series."""
-        adversary = self.recipe.adversary
+        adversary, intervals = self.recipe.adversary, self.recipe.intervals
+        ball = adversary or intervals
         found: dict[str, Any] = {
             "seed": member.seed,
             "step": step,
-            "epsilon": adversary.epsilon if adversary else 0.0,
+            "epsilon": ball.epsilon if ball else 0.0,
             "label_noise": self.label_noise,
             "noise": self.recipe.noise,
         }
         if adversary:
             found["norm"] = adversary.norm
+        if intervals:
+            found |= {"norm": "linf", "defence": "ibp"}
         if member.part is not None:
             found |= {"part": member.part, "parts": self.parts, "partition": self.data_seed}
         return found
@@ -110,8 +114,11 @@ class Task:
     def hyperparameters(self) -> dict[str, Any]:
         """All that, with a seed and the data, determines a member."""
         found = asdict(self.recipe)
-        if self.recipe.adversary and self.recipe.adversary.box:
-            found["adversary"]["box"] = list(self.recipe.adversary.box)
+        if not self.recipe.intervals:
+            del found["intervals"]
+        for name in ("adversary", "intervals"):
+            if found.get(name) and found[name]["box"]:
+                found[name]["box"] = list(found[name]["box"])
         found["loss"] = "squared error" if self.train.y.dtype.kind == "f" else "cross-entropy"
         if self.label_noise or self.parts > 1:
             found["data_seed"] = self.data_seed
@@ -171,7 +178,8 @@ def measure(module: nn.Module, task: Task, member: Member) -> dict[str, float | 
     Returns:
         `train_loss`, `train_accuracy`, `test_loss` and `test_accuracy`; with noisy labels also
         `train_true_accuracy`, against the labels before the noise; with an adversary also
-        `train_robust_accuracy` and `test_robust_accuracy`, under its attack, or with noise
+        `train_robust_accuracy` and `test_robust_accuracy`, under its attack, with intervals
+        `train_certified_accuracy` and `test_certified_accuracy`, or with noise
         `train_noisy_accuracy` and `test_noisy_accuracy`, under one draw of it.
     """
     rows = task.rows(member)
@@ -191,6 +199,9 @@ def measure(module: nn.Module, task: Task, member: Member) -> dict[str, float | 
         if task.recipe.adversary is not None:
             attack = attack_with(task.recipe.adversary, module, seed=seed)
             found[f"{name}_robust_accuracy"] = evaluate(module, examples, attack).accuracy
+        if task.recipe.intervals is not None:
+            share = certified_accuracy(module, examples, task.recipe.intervals)
+            found[f"{name}_certified_accuracy"] = share
         if task.recipe.noise:
             noise = noise_of(task.recipe.noise, seed=seed)
             found[f"{name}_noisy_accuracy"] = evaluate(module, examples, noise).accuracy

@@ -33,6 +33,27 @@ class Adversary:
 
 
 @dataclass(frozen=True)
+class Intervals:
+    """Training on what intervals bound: the loss of the worst point of a ball, or more.
+
+    Reference:
+        Gowal et al., "On the Effectiveness of Interval Bound Propagation for Training Verifiably
+        Robust Models", 2018.
+
+    Attributes:
+        epsilon: Radius of the l-infinity ball, in units of the input.
+        box: Lowest and highest valid input value, None for no limit.
+        kappa: Share of the clean loss at the end; it begins at 1.
+        ramp: Share of the training until radius and kappa have come to their last values.
+    """
+
+    epsilon: float
+    box: tuple[float, float] | None = None
+    kappa: float = 0.5
+    ramp: float = 0.5
+
+
+@dataclass(frozen=True)
 class Recipe:
     """The hyperparameters of one training run.
 
@@ -45,6 +66,7 @@ class Recipe:
         weight_decay: Decay rate of the weights; an L2 penalty but for `adamw`.
         adversary: Adversarial training, if wanted.
         noise: Standard deviation of the normal noise that is added to every batch.
+        intervals: Interval bound propagation, if wanted.
     """
 
     steps: int
@@ -55,6 +77,7 @@ class Recipe:
     weight_decay: float = 0.0
     adversary: Adversary | None = None
     noise: float = 0.0
+    intervals: Intervals | None = None
 
 
 def substream(seed: int, use: int) -> int:
