@@ -73,6 +73,7 @@ def split_inputs(
     query: Query,
     confirm: Callable[[Tensor], bool],
     clock: Clock,
+    *,
     open_violations: Tensor | None = None,
     tree: Tree | None = None,
     begin: Boxes | None = None,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import below
+from nncli.verification.certifying.recording import proof_of, record_slopes, record_tree
 from nncli.verification.clock import Clock, OutOfTime
 from nncli.verification.domains import domain_of
 from nncli.verification.falsifying import falsify
@@ -23,6 +24,7 @@ from nncli.verification.sdp.proving import Search, promising, semidefinite_margi
 from nncli.verification.slopes import ascend
 from nncli.verification.standing import Answer, Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
+from nncli.verification.trees import Tree
 
 FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
@@ -40,12 +42,19 @@ class Setting:
         timeout: Seconds for a property.
         seed: Of the attack's starts.
         numbers: Numbers of float64 held at once, about.
+        record: Whether to record what makes a re-proof quick.
     """
 
     method: str = "auto"
     timeout: float = float("inf")
     seed: int = 0
     numbers: int = 60_000_000
+    record: bool = False
+
+    @property
+    def tree(self) -> Tree | None:
+        """What takes the tree of a search, if it is recorded."""
+        return Tree() if self.record else None
 
 
 @dataclass
@@ -131,7 +140,8 @@ def _answer(work: Work, standings: list[Standing], *, timed_out: bool) -> Answer
     if all(not len(one.left) for one in standings):
         deciders = {decider for one in standings for decider in one.deciders}
         last = next((one for one in reversed(list(work.seconds)) if one in deciders), "")
-        return Answer("verified", bound, attacked, last, work.seconds)
+        proof = proof_of(standings) if work.setting.record else ()
+        return Answer("verified", bound, attacked, last, work.seconds, proof=proof)
     verdict = "timeout" if timed_out else "unknown"
     return Answer(verdict, bound, attacked, "", work.seconds)
 
@@ -172,7 +182,7 @@ def _bounds(work: Work, standing: Standing, effort: Effort, name: str) -> None:
         bound = below(work.network, query.rows(work.network), domain, known, lines_of).bound
     else:
         bound = least_of_rows(query.rows(work.network), known)
-    standing.known = known
+    standing.known, standing.effort = known, 0 if effort.backward else -1
     standing.note(name, query.excluded(query.margins(bound))[0])
 
 
@@ -210,6 +220,8 @@ def _slopes(work: Work, standing: Standing) -> None:
         margins = torch.full((1, len(query.owner)), -torch.inf, dtype=torch.float64)
         margins[:, rows_left] = query.margins(found.bound, rows_left)
         standing.note("alpha-crown", query.excluded(margins)[0])
+        if work.setting.record:
+            record_slopes(standing, rows_left, found.choice)
         if turn or not len(standing.left):
             return
         effort = Effort(
@@ -218,15 +230,22 @@ def _slopes(work: Work, standing: Standing) -> None:
         standing.known = tightened(
             work.network, domain_of([query.region]), effort, _limits(work, standing)
         )
+        standing.effort = INNER_STEPS
 
 
 def _split_inputs(work: Work, standing: Standing) -> None:
     if work.setting.method == "auto" and not _few_inputs(standing):
         return
+    tree = work.setting.tree
     found = split_inputs(
-        work.network, standing.query, work.confirm, work.clock, open_violations=standing.left
+        work.network,
+        standing.query,
+        work.confirm,
+        work.clock,
+        open_violations=standing.left,
+        tree=tree,
     )
-    _searched(work, standing, found, "input-split")
+    _searched(work, standing, found, "input-split", tree)
 
 
 def _few_inputs(standing: Standing) -> bool:
@@ -277,11 +296,15 @@ def _exactly(work: Work, standing: Standing) -> None:
     _searched(work, standing, found, "milp")
 
 
-def _searched(work: Work, standing: Standing, found: Splitting, name: str) -> None:
+def _searched(
+    work: Work, standing: Standing, found: Splitting, name: str, tree: Tree | None = None
+) -> None:
     """Take over what a search has found: all of its violations excluded, or a counterexample."""
     work.counterexample = found.counterexample
     if found.proved:
         which = standing.left
+        if tree is not None:
+            record_tree(standing, name, which, tree)
         standing.note(name, torch.full((len(which),), CLOSED, dtype=torch.float64), which)
 
 

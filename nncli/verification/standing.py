@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from nncli.verification.certifying.parts import Part
 from nncli.verification.intervals import Interval
 from nncli.verification.queries import Query
 from nncli.verification.slopes import Choice
@@ -24,6 +25,9 @@ class Standing:
         known: Intervals (1, n) of all places, the best so far; empty before the first bounds.
         choice: Slopes of the best bounds.
         deciders: The stage that excluded each violation, empty where none has.
+        effort: What `known` took: -1 interval arithmetic, 0 linear bounds, more the steps for their
+            slopes.
+        parts: What makes a re-proof quick, where it is recorded.
     """
 
     query: Query
@@ -32,6 +36,8 @@ class Standing:
     known: list[Interval] = field(default_factory=list)
     choice: Choice = field(default_factory=Choice)
     deciders: list[str] = field(default_factory=list)
+    effort: int = -1
+    parts: list[Part] = field(default_factory=list)
 
     @staticmethod
     def of(query: Query) -> "Standing":
@@ -76,6 +82,7 @@ class Answer:
         stage: The stage that decided; empty if none has.
         seconds: What each stage took.
         counterexample: (n,) where it is violated.
+        proof: What makes a re-proof quick, where it is verified and that was recorded.
     """
 
     verdict: str
@@ -84,3 +91,4 @@ class Answer:
     stage: str
     seconds: dict[str, float]
     counterexample: Tensor | None = None
+    proof: tuple[Part, ...] = ()

@@ -1,0 +1,1 @@
+"""Certificates: what makes a re-proof quick, and the check that believes none of it."""
