@@ -15,7 +15,10 @@ References:
     verification.
 """
 
-from collections.abc import Callable, Sequence
+import ctypes
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -140,10 +143,33 @@ def _solved(programme: Programme, seconds: float) -> Any:
     limits = -np.concatenate([added for *_, added in parts])
     low = np.r_[programme.low, np.zeros(opened), -np.inf]
     high = np.r_[programme.high, np.ones(opened), np.inf]
-    return milp(
-        np.r_[np.zeros(count + opened), 1.0],
-        integrality=np.r_[np.zeros(count), np.ones(opened), 0.0],
-        bounds=Bounds(low, high),
-        constraints=LinearConstraint(matrix, -np.inf, limits),
-        options={} if seconds == float("inf") else {"time_limit": max(seconds, 0.01)},
-    )
+    with silenced():
+        return milp(
+            np.r_[np.zeros(count + opened), 1.0],
+            integrality=np.r_[np.zeros(count), np.ones(opened), 0.0],
+            bounds=Bounds(low, high),
+            constraints=LinearConstraint(matrix, -np.inf, limits),
+            options={} if seconds == float("inf") else {"time_limit": max(seconds, 0.01)},
+        )
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Keep what compiled code prints off standard output, which may be the user's table.
+
+    HiGHS prints a line when it repairs a solution, whatever its options say.
+    """
+    try:
+        kept = os.dup(1)
+    except OSError:  # there is no standard output
+        yield
+        return
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.close(nothing)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)

@@ -177,8 +177,8 @@ def test_bounds_lie_below_exact_values_where_inputs_are_large_and_terms_cancel(s
         plain = below(network, rows, domain, known, relaxations(network, known)).bound
         climbed = ascend(network, rows, domain, known, steps=3).bound
         for bound in (plain, climbed):
-            low, negative = fractions(bound)
-            assert low <= min(outputs)
+            positive, negative = fractions(bound)
+            assert positive <= min(outputs)
             assert max(outputs) <= -negative
 
 
