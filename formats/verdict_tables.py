@@ -20,6 +20,18 @@ ANSWER = {
     "stage": TEXT,
 }
 LAST = {"numerics": TEXT, "seed": WHOLE, "words": TEXT}
+CHECKED = pa.schema(
+    [
+        ("model_id", TEXT),
+        ("instance", TEXT),
+        ("verdict", TEXT),
+        ("stage", TEXT),
+        ("reason", TEXT),
+        ("numerics", TEXT),
+        ("property", TEXT),
+        ("words", TEXT),
+    ]
+)
 
 
 def verdict_schema(stages: Iterable[str], *, local: bool) -> pa.Schema:

@@ -8,8 +8,7 @@ from nncli import options
 from nncli.errors import NoAnswerError, UsageError
 
 if TYPE_CHECKING:
-    from nncli.commands.verify.questions import Questions, Task
-    from nncli.verification.standing import Answer
+    from nncli.commands.verify.questions import Questions
 
 METHODS = (
     "auto",
@@ -108,6 +107,18 @@ METHODS = (
     metavar="FILE",
     help="Write the inputs that violate as a dataset (safetensors).",
 )
+@click.option(
+    "--certificate",
+    type=options.artifact,
+    metavar="FILE",
+    help="Write what makes the proofs quick to check (safetensors).",
+)
+@click.option(
+    "--check",
+    type=options.artifact,
+    metavar="FILE",
+    help="Prove again from a certificate, of which nothing is believed, and nothing else.",
+)
 @click.option("--timings", is_flag=True, help="Add columns with the seconds of each stage.")
 @options.seed
 @options.threads
@@ -118,6 +129,7 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
     """Prove that CHECKPOINTS cannot violate a property, or find the input that does.
 
     Exit code 0: all properties hold. 1: some are violated. 4: some are undecided, none violated.
+    With --check 0: all proofs are accepted. 1: some are rejected.
 
     \b
     Examples:
@@ -125,14 +137,17 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
       nncli verify checkpoint.safetensors --specification never.txt --timings -f csv
       nncli verify checkpoint.safetensors --specification never.txt -o verdicts.parquet
     """
-    from nncli.commands.verify.questions import from_files, from_instances, near
+    from nncli.commands.verify.certificates import check_all
+    from nncli.commands.verify.deciding import decide_all
 
+    if given["check"]:
+        _demand_only_check(checkpoints, given)
+        questions = _asked(checkpoints, given) if _ways(given) else None
+        if not check_all(checkpoints, questions, given):
+            click.get_current_context().exit(1)
+        return
     _demand_one_question(checkpoints, given)
-    if given["instances"]:
-        questions = from_instances(given)
-    else:
-        questions = from_files(checkpoints, given) if _files(given) else near(checkpoints, given)
-    verdicts = _write(questions, given)
+    verdicts = decide_all(_asked(checkpoints, given), given)
     if "violated" in verdicts:
         click.get_current_context().exit(1)
     if set(verdicts) - {"verified"}:
@@ -148,14 +163,41 @@ def _files(given: dict[str, Any]) -> bool:
     return bool(given["vnnlibs"] or given["specifications"])
 
 
-def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
-    """Refuse a call that asks nothing, or in two ways."""
+def _asked(checkpoints: tuple[str, ...], given: dict[str, Any]) -> "Questions":
+    """What is asked."""
+    from nncli.commands.verify.questions import from_files, from_instances, near
+
+    if given["instances"]:
+        return from_instances(given)
+    return from_files(checkpoints, given) if _files(given) else near(checkpoints, given)
+
+
+def _ways(given: dict[str, Any]) -> list[str]:
+    """The options that ask something."""
     asked = {
         "--instances": bool(given["instances"]),
         "--vnnlib or --specification": _files(given),
         "--epsilon": bool(given["epsilons"]),
     }
-    ways = [name for name, one in asked.items() if one]
+    return [name for name, one in asked.items() if one]
+
+
+def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Refuse what a check has no use for."""
+    useless = options.typed("method", "timeout", "counterexamples", "certificate", "timings")
+    if useless:
+        raise UsageError(
+            f"`--check` proves from what is in the certificate; `{useless[0]}` is for proofs anew"
+        )
+    if _ways(given):
+        _demand_one_question(checkpoints, given)
+    options.demand_one_stdin(given["check"], *checkpoints)
+    options.demand_other_output(given["output"], (given["check"], *checkpoints))
+
+
+def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Refuse a call that asks nothing, or in two ways."""
+    ways = _ways(given)
     if not ways:
         raise UsageError(
             "nothing is asked of the network",
@@ -170,99 +212,6 @@ def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) ->
         raise UsageError("no checkpoint is given")
     inputs = (*checkpoints, *given["vnnlibs"], *given["specifications"])
     options.demand_one_stdin(*inputs)
-    for place in (given["output"], given["counterexamples"]):
+    for place in (given["output"], given["counterexamples"], given["certificate"]):
         if place:
             options.demand_other_output(place, inputs)
-
-
-def _write(questions: "Questions", given: dict[str, Any]) -> list[str]:
-    """Decide every task as its turn comes; the verdicts, in order."""
-    from nncli.formats.tables import create_table, from_rows
-    from nncli.formats.verdict_tables import verdict_schema
-    from nncli.verification.portfolio import STAGES, Setting, decide
-
-    timed = STAGES if given["timings"] else ()
-    schema = verdict_schema(timed, local=questions.local)
-    entry = options.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
-    form, replaced = given["table_format"], given["overwrite"]
-    verdicts, violating = [], []
-    with create_table(given["output"], schema, entry, format=form, overwrite=replaced) as table:
-        label = "verify"
-        for task in options.progress(questions.tasks, label=label, total=questions.count):
-            setting = Setting(
-                given["method"], task.seconds, given["seed"], int(given["max_memory"] * 1e9 / 8)
-            )
-            _use_threads(task, given)
-            confirm = task.subject.confirming(task.asked)
-            answer = decide(task.subject.network, task.asked, confirm, setting)
-            table.write(from_rows([_row(task, answer, given)], schema))
-            verdicts.append(answer.verdict)
-            if answer.counterexample is not None:
-                violating.append((task, answer.counterexample))
-    if given["counterexamples"]:
-        _write_counterexamples(questions, violating, given)
-    return verdicts
-
-
-def _use_threads(task: "Task", given: dict[str, Any]) -> None:
-    """Run small networks on one thread, where the others would only wait for each other."""
-    if given["threads"] is None and task.subject.is_small:
-        import torch
-
-        torch.set_num_threads(1)
-
-
-def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any]:
-    spent = {}
-    if given["timings"]:
-        spent = {f"seconds_{name.replace('-', '_')}": one for name, one in answer.seconds.items()}
-        spent["seconds"] = sum(answer.seconds.values())
-    return {
-        "model_id": task.subject.name,
-        "instance": options.without_descriptor(task.asked.name),
-        **task.keys,
-        "method": given["method"],
-        "verdict": answer.verdict,
-        "bound": _finite(answer.bound),
-        "attacked": _finite(answer.attacked),
-        "stage": answer.stage or None,
-        **spent,
-        "numerics": "float64, rounding bounded",
-        "seed": given["seed"],
-        "words": task.asked.words,
-    }
-
-
-def _finite(number: float) -> float | None:
-    """A number for the table; what a search has shown to be positive, and no more, is 0."""
-    if abs(number) == float("inf"):
-        return None
-    return 0.0 if 0 < number < 1e-300 else number
-
-
-def _write_counterexamples(
-    questions: "Questions", found: list[tuple["Task", Any]], given: dict[str, Any]
-) -> None:
-    """The inputs that violate, as a dataset."""
-    import numpy as np
-
-    from nncli.formats.dataset_writers import write_dataset
-
-    if not found:
-        return
-    shapes = {task.subject.network.shape for task, _ in found}
-    if len(shapes) > 1:
-        raise UsageError("counterexamples of networks with different inputs are no dataset")
-    x = np.stack(
-        [point.numpy().reshape(next(iter(shapes))).astype(np.float32) for _, point in found]
-    )
-    labels = [-1 if task.label is None else task.label for task, _ in found]
-    write_dataset(
-        given["counterexamples"],
-        x,
-        np.array(labels, dtype=np.int64),
-        example_id=np.array([task.asked.name for task, _ in found]),
-        factors={},
-        entry=options.entry("dataset", inputs=questions.inputs, seed=given["seed"]),
-        overwrite=given["overwrite"],
-    )

@@ -1,0 +1,118 @@
+"""Decide every task of a call in turn, and write what is known of it."""
+
+from typing import TYPE_CHECKING, Any
+
+from nncli import options
+from nncli.commands.verify.certificates import Proofs
+from nncli.commands.verify.findings import Counterexamples
+from nncli.errors import UsageError
+
+if TYPE_CHECKING:
+    from nncli.commands.verify.questions import Questions, Task
+    from nncli.verification.standing import Answer
+
+SIDE = {"certificate": "certificate", "counterexamples": "dataset"}  # what else is written
+
+
+def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
+    """Decide every task as its turn comes; the verdicts, in order."""
+    from nncli.formats.tables import create_table, from_rows
+    from nncli.formats.verdict_tables import verdict_schema
+    from nncli.verification.portfolio import STAGES, Setting, decide
+
+    demand_places(given)
+    timed = STAGES if given["timings"] else ()
+    schema = verdict_schema(timed, local=questions.local)
+    entry = options.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
+    form, replaced = given["table_format"], given["overwrite"]
+    collecting = [
+        make(questions, given)
+        for name, make in (("counterexamples", Counterexamples), ("certificate", Proofs))
+        if given[name]
+    ]
+    verdicts = []
+    with create_table(given["output"], schema, entry, format=form, overwrite=replaced) as table:
+        label = "verify"
+        for task in options.progress(questions.tasks, label=label, total=questions.count):
+            setting = Setting(
+                given["method"],
+                task.seconds,
+                given["seed"],
+                numbers_at_once(given),
+                record=bool(given["certificate"]),
+            )
+            use_threads(task, given)
+            confirm = task.subject.confirming(task.asked)
+            answer = decide(task.subject.network, task.asked, confirm, setting)
+            table.write(from_rows([_row(task, answer, given)], schema))
+            verdicts.append(answer.verdict)
+            for one in collecting:
+                one.take(task, answer)
+    for one in collecting:
+        one.write()
+    return verdicts
+
+
+def demand_places(given: dict[str, Any]) -> None:
+    """Refuse, before the work, places that what goes beside the table cannot be written to.
+
+    Raises:
+        UsageError: Two of them are the same.
+        ArtifactError: One holds a file that is not to be replaced, or cannot be written.
+    """
+    from pathlib import Path
+
+    from nncli.formats.output import open_output
+
+    taken = {given["output"]: "--output"}
+    for name, kind in SIDE.items():
+        place = given[name]
+        if not place:
+            continue
+        if place in taken:
+            where = "standard output" if place == "-" else f"`{place}`"
+            raise UsageError(f"`{taken[place]}` and `--{name}` would both go to {where}")
+        taken[place] = f"--{name}"
+        if place != "-" and (Path(place).is_file() or not Path(place).exists()):
+            open_output(place, kind=kind, overwrite=given["overwrite"]).discard()
+
+
+def numbers_at_once(given: dict[str, Any]) -> int:
+    """Numbers of float64 that a bound may hold."""
+    return int(given["max_memory"] * 1e9 / 8)
+
+
+def use_threads(task: "Task", given: dict[str, Any]) -> None:
+    """Run small networks on one thread, where the others would only wait for each other."""
+    if given["threads"] is None and task.subject.is_small:
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any]:
+    spent = {}
+    if given["timings"]:
+        spent = {f"seconds_{name.replace('-', '_')}": one for name, one in answer.seconds.items()}
+        spent["seconds"] = sum(answer.seconds.values())
+    return {
+        "model_id": task.subject.name,
+        "instance": options.without_descriptor(task.asked.name),
+        **task.keys,
+        "method": given["method"],
+        "verdict": answer.verdict,
+        "bound": _finite(answer.bound),
+        "attacked": _finite(answer.attacked),
+        "stage": answer.stage or None,
+        **spent,
+        "numerics": "float64, rounding bounded",
+        "seed": given["seed"],
+        "words": task.asked.words,
+    }
+
+
+def _finite(number: float) -> float | None:
+    """A number for the table; what a search has shown to be positive, and no more, is 0."""
+    if abs(number) == float("inf"):
+        return None
+    return 0.0 if 0 < number < 1e-300 else number
