@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nncli.attacks.autopgd import STEPS as AUTOPGD_STEPS
 from nncli.attacks.autopgd import autopgd
-from nncli.attacks.ball import Box, Norm, Radius
+from nncli.attacks.ball import Box, Norm, Radius, drawn_in
 from nncli.attacks.gradient import Goal, Model, Worst, fgsm, pgd
 from nncli.attacks.losses import LOSSES, Loss, margin, towards
 
@@ -129,6 +129,7 @@ def strongest(
     best = Worst(x.clone(), score(clean, y), goal(clean, y))
     for loss in _losses(attack, clean, y, target):
         point = _run(attack, model, x, y, epsilon, box, starts, loss, goal)
+        point = drawn_in(point, x, epsilon, attack.norm)
         with torch.no_grad():
             outputs = model(point)
         best.take(point, score(outputs, y), goal(outputs, y))

@@ -18,6 +18,7 @@ Radius = float | Tensor
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 KINDS: tuple[Norm, ...] = (*NORMS, "sphere")
 TINY = 1e-30
+MOST_UNITS = 64  # of rounding, that a point may be outside of its ball
 
 
 def valid_box(x: Tensor) -> Box | None:
@@ -129,6 +130,30 @@ def project(point: Tensor, x: Tensor, epsilon: Radius, norm: Norm, box: Box | No
         shift = torch.where(length > radius, shift * (radius / length.clamp_min(TINY)), shift)
     point = x + shift
     return point if box is None else point.clamp(*box)
+
+
+def drawn_in(point: Tensor, x: Tensor, epsilon: Radius, norm: Norm) -> Tensor:
+    """Points that rounding has carried out of their balls, drawn in by as little as there is.
+
+    A sphere is left as it is: hardly a point of it can be written down.
+
+    Args:
+        point: Points of the balls, up to rounding (n, ...).
+        x: Inputs (n, ...).
+        epsilon: Radius, or radii (n,).
+        norm: Kind of ball.
+
+    Returns:
+        Points (n, ...) whose `distance` is at most the radius.
+    """
+    if norm == "sphere":
+        return point
+    for _ in range(MOST_UNITS):
+        out = distance(point, x, norm) > epsilon
+        if not bool(out.any()):
+            return point
+        point = torch.where(per_example(out, x), torch.nextafter(point, x), point)
+    return torch.where(per_example(distance(point, x, norm) > epsilon, x), x, point)
 
 
 def between(x: Tensor, point: Tensor, share: Tensor, norm: Norm) -> Tensor:
