@@ -10,7 +10,7 @@ from nncli.probing import logistic, ridge
 from nncli.probing.cross_entropy import Link, summed_loss
 from nncli.probing.features import F64, Training
 from nncli.probing.fitted import Fitted
-from nncli.probing.settings import CHOOSING, FINE, Settings
+from nncli.probing.settings import CHOOSING, FINAL, Settings
 from nncli.probing.targets import Target
 
 Values = NDArray[Any]
@@ -75,7 +75,7 @@ def choose_linear(data: Training, values: Values, target: Target, settings: Sett
             break
     assert best is not None, "there is a penalty"
     del last, narrow
-    final = logistic.solve(data.x, y, best.penalty, start=best, tolerance=FINE, **told)
+    final = logistic.solve(data.x, y, best.penalty, start=best, tolerance=FINAL, **told)
     penalty = float(best.penalty[0])
     fitted = _linear(final, 0, penalty)
     return Fitted(fitted.reader, fitted.arrays, penalty, fitted.note or _edge(penalty, settings))

@@ -2,7 +2,8 @@
 
 The objective of a problem is the sum over its rows of the cross-entropy, in nats, plus half the
 penalty times the squared weights; the intercept is not penalised. This is scikit-learn's with
-`C = 1 / penalty`.
+`C = 1 / penalty`; of two classes, which have one vector of weights there and two here, with
+`C = 2 / penalty`.
 """
 
 from collections.abc import Iterator, Sequence

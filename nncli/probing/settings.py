@@ -7,7 +7,8 @@ from typing import Any
 from nncli.errors import UsageError, closest
 
 PENALTIES = tuple(10.0**power for power in range(-2, 6))
-FINE = 1e-6  # tolerance of the fits that answers come from
+FINAL = 1e-8  # tolerance of the fit that answers come from: their loss is off by its root
+FINE = 1e-6  # of the fits that a code is made of
 COARSE = 1e-5  # of those that are averaged over draws
 CHOOSING = 3e-5  # of those that choose the penalty
 

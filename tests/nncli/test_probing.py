@@ -81,6 +81,32 @@ def test_logistic_solutions_have_the_objective_of_scikit_learn(penalty):
     )
 
 
+def test_a_fit_on_few_rows_has_the_log_loss_of_scikit_learn_on_other_rows():
+    x, y = gaussian_classes(n=460, d=31)
+    fresh, x, known, y = x[150:], x[:150], y[150:], y[:150]
+    target = target_of(y.tolist(), "y", source="x")
+    for penalty in (0.1, 1.0, 10.0):
+        data = Training(x, (0, 50, 100, 150))
+        found = READERS["linear"].choose(data, target.values, target, Settings((penalty,)))
+        peer = LogisticRegression(C=1 / penalty, tol=1e-12, max_iter=9999).fit(x, y)
+        told, wanted = (
+            log_loss(weight, bias, fresh, known, 0.0)
+            for weight, bias in (
+                (found.arrays["weight"], found.arrays["bias"]),
+                (peer.coef_.T, peer.intercept_),
+            )
+        )
+        assert told == pytest.approx(wanted, rel=1e-4)
+
+
+def test_with_two_classes_a_penalty_is_two_over_the_c_of_scikit_learn():
+    x, y = gaussian_classes(n=300, c=2)
+    told = {"spectrum": Training(x).spectrum, "outputs": 2, "tolerance": 1e-10}
+    weight = solve(x, y[None], np.array([3.0]), **told).weight[0]
+    peer = LogisticRegression(C=2 / 3.0, tol=1e-10, max_iter=5000).fit(x, y)
+    assert np.abs(weight[:, 1] - weight[:, 0] - peer.coef_[0]).max() < 1e-4
+
+
 def test_problems_that_share_a_matrix_are_those_that_are_solved_alone():
     x, y = gaussian_classes(n=300)
     told = {"spectrum": Training(x).spectrum, "outputs": 4, "tolerance": 1e-10}
