@@ -163,6 +163,30 @@ def intervals(value: F64, se: F64 | None, units: int, scale: float = 1.0) -> tup
     return np.clip(low, 0, scale), np.clip(high, 0, scale)
 
 
+def difference_interval(mean: float, se: float, units: int, scale: float) -> tuple[float, float]:
+    """The interval that holds a true mean difference of losses with 95 %.
+
+    Args:
+        mean: Of the differences, each between minus `scale` and `scale`.
+        se: Its standard error.
+        units: Independent cases or groups behind it, 2 at least.
+        scale: The largest loss.
+
+    Returns:
+        Lower and upper end, by Student's t. Where no difference varies, cases not seen may do so:
+        the share of them is below the upper end of Wilson's interval for none of `units`, and they
+        are taken to lie at one end of what is possible.
+    """
+    from scipy.special import ndtri, stdtrit
+
+    if se <= 1e-12 * scale:
+        z = float(ndtri(0.5 + LEVEL / 2)) ** 2
+        unseen = z / (units + z)
+        return mean - unseen * (scale + mean), mean + unseen * (scale - mean)
+    half = se * float(stdtrit(units - 1, 0.5 + LEVEL / 2))
+    return max(mean - half, -scale), min(mean + half, scale)
+
+
 def threshold_splits(score: F64, order: Index) -> Flags:
     """Which splits a threshold makes: those that do not part cases of equal score.
 

@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncli.triage.bootstrap import Drawn, Path, draw_curves, percentiles
-from nncli.triage.curves import Cases, Flags, intervals, normalised_area, order_by
+from nncli.triage.curves import (
+    Cases,
+    Flags,
+    difference_interval,
+    intervals,
+    normalised_area,
+    order_by,
+)
 from nncli.triage.splits import ORACLE, Split, World, areas_of, curve_of
 
 F64 = NDArray[np.float64]
@@ -27,7 +34,7 @@ def summary_rows(
         world: The cases.
         splits: What was chosen.
         priced: Whether the goal is money.
-        draws: Of the bootstrap; 0 for no intervals of areas and gains.
+        draws: Of the bootstrap; 0 for no intervals of areas.
         seed: Of these.
 
     Returns:
@@ -39,13 +46,12 @@ def summary_rows(
     known = [Path(one.sequence, one.automated) for one in splits]
     paths = [*known, Path(order_by(error.machine - error.human), 0)]
     drawn = draw_curves(error, paths, draws=draws, seed=seed) if draws else None
-    money = draw_curves(goal, known, draws=draws, seed=seed) if draws and priced else None
     better = _better_end(world)
     rows = [_end_row(error, goal, False, priced), _end_row(error, goal, True, priced)]
     areas, random, oracle = areas_of(error, list(splits))
     for place, split in enumerate(splits):
         row = _split_row(error, split) | _cost_of(goal, split.sequence, split.automated, priced)
-        row |= _gain(goal, split, better, money if priced else drawn, place)
+        row |= gain_row(goal, split, better=better)
         row |= {"area": areas[place], **_normalised(areas[place], random, oracle, drawn, place)}
         row["note"] = _note(world, split, row["normalised"] is None)
         rows.append(row)
@@ -73,15 +79,22 @@ def team(cases: Cases, automated: Flags) -> F64:
 def mean_row(values: F64, cases: Cases, scale: float = 1.0) -> tuple[float, float | None, Any]:
     """A mean over cases with its interval, in which those that belong together are one draw."""
     mean = float(values.mean())
-    units = len(values) if cases.together is None else int(cases.together.max()) + 1
-    if units < 2:
+    units, se = _standard_error(values, cases)
+    if se is None:
         return mean, None, None
-    sums: F64 = values - mean
-    if cases.together is not None:
-        sums = np.bincount(cases.together, sums).astype(np.float64)
-    se = np.sqrt((sums**2).sum() * units / (units - 1)) / len(values)
     low, high = intervals(np.array(mean), np.array(se), units, scale)
     return mean, float(low), float(high)
+
+
+def _standard_error(values: F64, cases: Cases) -> tuple[int, float | None]:
+    """How many independent cases or groups there are, and the standard error of the mean."""
+    units = len(values) if cases.together is None else int(cases.together.max()) + 1
+    if units < 2:
+        return units, None
+    sums: F64 = values - values.mean()
+    if cases.together is not None:
+        sums = np.bincount(cases.together, sums).astype(np.float64)
+    return units, float(np.sqrt((sums**2).sum() * units / (units - 1)) / len(values))
 
 
 def _end_row(error: Cases, goal: Cases, automated: bool, priced: bool) -> Row:
@@ -127,20 +140,38 @@ def _cost_of(goal: Cases, sequence: Any, automated: int, priced: bool) -> Row:
 def _cost_row(goal: Cases, flags: Flags, priced: bool) -> Row:
     if not priced:
         return {}
-    top = max(float(goal.machine.max()), float(goal.human.max()), 1e-300)
-    value, low, high = mean_row(team(goal, flags), goal, top)
+    value, low, high = mean_row(team(goal, flags), goal, _top(goal))
     return {"cost": value, "cost_low": low, "cost_high": high}
 
 
-def _gain(goal: Cases, split: Split, better: bool, drawn: Drawn | None, place: int) -> Row:
-    """What the split gains over people alone or the model alone, whichever was better before."""
+def _top(goal: Cases) -> float:
+    """The largest loss there is."""
+    return max(float(goal.machine.max()), float(goal.human.max()), 1e-300)
+
+
+def gain_row(goal: Cases, split: Split, *, better: bool) -> Row:
+    """What the split gains over people alone or the model alone, whichever was better before.
+
+    Args:
+        goal: What is lost in the cases of the report.
+        split: The split.
+        better: Whether the model alone was better than people alone where the split was chosen.
+
+    Returns:
+        The gain and its interval, that of a mean of differences: none where there is but one
+        independent case, and no width where the split is that end itself.
+    """
     end = goal.machine if better else goal.human
     flags = _flags(len(goal), split.sequence, split.automated)
-    row: Row = {"gain": float(end.mean() - team(goal, flags).mean())}
-    if drawn is not None:
-        ends = drawn.model if better else drawn.people
-        row["gain_low"], row["gain_high"] = percentiles(ends - drawn.error[place])
-    return row
+    gained = end - team(goal, flags)
+    gain = float(gained.mean())
+    if split.threshold.score == (np.inf if better else -np.inf):
+        return {"gain": gain, "gain_low": gain, "gain_high": gain}
+    units, se = _standard_error(gained, goal)
+    if se is None:
+        return {"gain": gain}
+    low, high = difference_interval(gain, se, units, _top(goal))
+    return {"gain": gain, "gain_low": low, "gain_high": high}
 
 
 def _normalised(found: float, random: float, oracle: float, drawn: Drawn | None, place: int) -> Row:
