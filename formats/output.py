@@ -22,6 +22,13 @@ STANDARD = "-"
 STREAMS = (STANDARD, "/dev/stdout")
 TABLE_SUFFIXES = (".parquet", ".csv", ".jsonl", ".ndjson", ".json", ".txt", ".md")
 TENSOR_SUFFIXES = (".safetensors", ".npz", ".npy", ".pt", ".pth", ".bin", ".h5")
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf", ".jpg", ".jpeg", ".gif", ".webp", ".eps")
+FOREIGN_SUFFIXES = (  # of files that nothing here writes; names such as `a.data` promise nothing
+    *PICTURE_SUFFIXES,
+    *(".tsv", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".orc", ".avro", ".sqlite", ".db"),
+    *(".html", ".htm", ".tex", ".xml", ".yaml", ".yml", ".toml", ".pkl", ".pickle", ".onnx"),
+    *(".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz"),
+)
 
 
 class Output:
@@ -103,17 +110,20 @@ def demand_suffix(target: str, what: str, *, others: tuple[str, ...]) -> None:
     Args:
         target: The path, or `-`.
         what: What it would hold, with its article.
-        others: Suffixes that promise something else.
+        others: Suffixes that promise something else, beside those that nothing here writes.
 
     Raises:
         UsageError: The target has one of them.
     """
     suffix = Path(target).suffix.lower()
-    if suffix in others:
-        raise UsageError(
-            f"`{target}` ends in `{suffix}`, but {what} is to be written",
-            hint="tensors go into `.safetensors`, tables into `.parquet`, `.csv`, `.json`, ...",
-        )
+    if suffix not in (*others, *FOREIGN_SUFFIXES):
+        return
+    tables = ", ".join(f"`{one}`" for one in TABLE_SUFFIXES)
+    draws = "; `nncli plot` draws either" if suffix in PICTURE_SUFFIXES else ""
+    raise UsageError(
+        f"`{target}` ends in `{suffix}`, but {what} is to be written",
+        hint=f"tables go into {tables}, tensors into `.safetensors`{draws}",
+    )
 
 
 def failure(target: str, error: OSError) -> Exception:

@@ -294,6 +294,20 @@ def test_a_suffix_that_contradicts_the_option_is_wrong_usage():
         choose_format("a.csv", "json")
 
 
+@pytest.mark.parametrize("target", ["a.png", "a.PDF", "a.tsv", "a.xlsx", "a.csv.gz"])
+@pytest.mark.parametrize("wanted", ["auto", "csv"])
+def test_a_name_that_promises_what_is_never_written_is_wrong_usage(target, wanted):
+    with pytest.raises(UsageError, match=r"but a table is to be written") as refused:
+        choose_format(target, wanted)
+    assert "`.parquet`, `.csv`" in refused.value.hint
+    assert ("nncli plot" in refused.value.hint) == (target.lower()[-3:] in {"png", "pdf"})
+
+
+@pytest.mark.parametrize("target", ["a.tmp", "curve-0.1", "a.v2"])
+def test_a_name_that_promises_nothing_is_a_parquet_file(target):
+    assert choose_format(target, "auto") == "parquet"
+
+
 def test_the_option_of_the_command_line_offers_what_there_is():
     from nncli import options
 
