@@ -243,6 +243,7 @@ def _demand_outputs(given: dict[str, Any], inputs: tuple[str, ...]) -> None:
 
 def _demand_one(run: _Run) -> None:
     """Refuse a dataset of the points of several attacks, or one that cannot be written."""
+    from nncli.formats.output import TABLE_SUFFIXES, TENSOR_SUFFIXES, demand_suffix
     from nncli.formats.writable import demand_writable
 
     target = run.given["adversarial"]
@@ -251,6 +252,8 @@ def _demand_one(run: _Run) -> None:
             "`--adversarial` is for one network and one attack", hint="run it for each"
         )
     if target:
+        others = (*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:])
+        demand_suffix(target, "a safetensors file", others=others)
         demand_writable(target, kind="dataset", overwrite=run.given["overwrite"])
 
 

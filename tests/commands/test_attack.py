@@ -367,3 +367,10 @@ def test_a_network_that_nncli_trained_is_attacked_with_all_its_factors(tmp_path,
     small = ["--limit", "5", "--steps", "1", "--radii", "0.1", "0.2", "2", "--refine", "1"]
     done = run.invoke(cli, ["attack", "runs/seed-0.safetensors", *small, "-f", "csv"])
     assert done.exit_code == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", ["h.csv", "h.png", "h.npz"])
+def test_a_dataset_of_another_name_is_refused_before_the_work(linear, name):
+    done = nncli("linear.safetensors", "--limit", 2, "--adversarial", name, code=2)
+    assert "but a safetensors file is to be written" in done.stderr
+    assert not done.stdout_bytes
