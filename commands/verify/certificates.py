@@ -1,5 +1,6 @@
 """`--certificate`: keep proofs in a file. `--check`: prove from such a file."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ class Proofs:
         self.questions, self.given = questions, given
         self.networks: dict[tuple[str, str], int] = {}
         self.proofs: list[StoredProof] = []
+        self.names = {one.digest: one.name for one in questions.inputs}
         self.asked = 0
 
     def take(self, task: "Task", answer: "Answer") -> None:
@@ -41,7 +43,8 @@ class Proofs:
             return
         network = task.subject.network
         text = exact_text(task.asked, network.shape, network.outputs)
-        key = options.portable(task.subject.name), task.subject.digest
+        digest_of = task.subject.digest
+        key = options.portable(self.names.get(digest_of, task.subject.name)), digest_of
         place = self.networks.setdefault(key, len(self.networks))
         stored = [
             StoredPart(
@@ -115,6 +118,7 @@ def check_all(
 
     certificate = read_certificate(given["check"])
     if questions is None:
+        _tell_of_rest(certificate)
         origins = survey(expand(checkpoints or _named(certificate)), given["arch"], "cpu")
         rows: Iterator[dict[str, Any]] = _proofs_about(origins, certificate, given)
         inputs = [certificate, *origins]
@@ -148,7 +152,25 @@ def _named(certificate: "Certificate") -> tuple[str, ...]:
             f"`{certificate.name}` holds no proof",
             hint="of what was asked when it was made, nothing was verified",
         )
-    return tuple(name for name, _ in certificate.networks)
+    names = tuple(name for name, _ in certificate.networks)
+    for name in names:
+        if not os.path.exists(name):
+            raise MismatchError(
+                f"`{certificate.name}` is about `{name}`, which is not here",
+                hint=f"name the checkpoint: `nncli verify --check {certificate.name} CHECKPOINT`",
+            )
+    return names
+
+
+def _tell_of_rest(certificate: "Certificate") -> None:
+    count = len(certificate.proofs)
+    if count < certificate.asked:
+        warnings.warn(
+            f"`{certificate.name}` holds proofs of {count} of the {certificate.asked} properties "
+            "that were asked when it was made",
+            NncliWarning,
+            stacklevel=2,
+        )
 
 
 def _proofs_about(

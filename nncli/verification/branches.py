@@ -12,6 +12,7 @@ from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
 from nncli.verification.slopes import Choice, ascend, chosen_bound, joined_choices
+from nncli.verification.trees import Tree
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Branches:
         signs: (B, n) by the same place: 1 or -1 where a branch has fixed a sign.
         choice: Slopes and multipliers of the bound that was found.
         margin: (B,) the bound.
+        node: (B,) the node of each in the tree of the search, if there is one.
     """
 
     violation: Tensor
@@ -31,6 +33,7 @@ class Branches:
     signs: dict[int, Tensor]
     choice: Choice
     margin: Tensor
+    node: Tensor
 
     def __len__(self) -> int:
         return len(self.violation)
@@ -43,6 +46,7 @@ class Branches:
             {place: one[chosen] for place, one in self.signs.items()},
             self.choice[chosen],
             self.margin[chosen],
+            self.node[chosen],
         )
 
 
@@ -109,13 +113,16 @@ class Setting:
         return replace(branches, choice=found.choice, margin=margins)
 
 
-def root(setting: Setting, violations: Tensor) -> Branches:
+def root(setting: Setting, violations: Tensor, tree: Tree | None = None) -> Branches:
     """Branches with no sign fixed and nothing chosen.
 
     Args:
         setting: The network and the question.
         violations: (B,) places of violations.
+        tree: Takes where branches are divided.
     """
+    count = len(violations)
+    nodes = torch.arange(count) if tree is None else tree.plant(count)
     limits, signs = {}, {}
     for place in setting.network.activations:
         node = setting.network.activation(place)
@@ -125,7 +132,7 @@ def root(setting: Setting, violations: Tensor) -> Branches:
             limits[place] = (given.low.expand(shape).clone(), given.high.expand(shape).clone())
             signs[place] = torch.zeros(shape, dtype=torch.float64)
     margin = torch.full((len(violations),), -torch.inf, dtype=torch.float64)
-    return Branches(violations, limits, signs, Choice(), margin)
+    return Branches(violations, limits, signs, Choice(), margin, nodes)
 
 
 def neuron_index(branches: Branches, neuron: tuple[int, int]) -> int:
@@ -157,6 +164,7 @@ def joined(one: Branches, other: Branches) -> Branches:
         {place: torch.cat([sign, other.signs[place]]) for place, sign in one.signs.items()},
         joined_choices(one.choice, other.choice),
         torch.cat([one.margin, other.margin]),
+        torch.cat([one.node, other.node]),
     )
 
 
@@ -168,7 +176,7 @@ def still_open(branches: Branches) -> Tensor:
     return torch.nonzero(~(branches.margin > 0) & ~empty).flatten()
 
 
-def halves(branches: Branches, neurons: Tensor) -> Branches:
+def halves(branches: Branches, neurons: Tensor, tree: Tree | None = None) -> Branches:
     """The branches with a neuron not negative, then those with it not positive."""
     count = len(branches)
     both = branches[torch.arange(count).repeat(2)]
@@ -183,4 +191,5 @@ def halves(branches: Branches, neurons: Tensor) -> Branches:
         sign[here + count, column] = -1
         limits[place], signs[place] = (low, high), sign
         offset += low.shape[1]
-    return replace(both, limits=limits, signs=signs)
+    nodes = both.node if tree is None else tree.divide(branches.node, neurons)
+    return replace(both, limits=limits, signs=signs, node=nodes)

@@ -40,6 +40,7 @@ from nncli.verification.input_splitting import Splitting
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query, rows_of_violations
+from nncli.verification.trees import Tree
 
 SEARCH_SHARE = 0.3  # of the time that is left, for the mixed-integer programme
 
@@ -53,6 +54,7 @@ def solve_exactly(
     *,
     open_violations: Tensor | None = None,
     numbers: int = 30_000_000,
+    tree: Tree | None = None,
 ) -> Splitting:
     """Look for a violation by mixed-integer programmes, then prove that there is none.
 
@@ -64,6 +66,7 @@ def solve_exactly(
         clock: The time.
         open_violations: (K,) places of the violations that are still open; by default all.
         numbers: Numbers held at once, about; larger programmes are not made.
+        tree: Takes where branches were divided.
 
     Returns:
         What was found. Violations are left open in networks with curved activations and where
@@ -76,7 +79,7 @@ def solve_exactly(
         network, query, rows_of_violations(query), domain_of([query.region]), known, 0, clock.check
     )
     which = torch.arange(len(query.violations)) if open_violations is None else open_violations
-    start = root(setting, which)
+    start = root(setting, which, tree)
     if not network.pieces or demands(setting, start[:1]) > numbers:
         return Splitting(False, None, len(which), 0)
     for place in range(len(which)):
@@ -101,7 +104,7 @@ def solve_exactly(
             if cell.neuron is None:
                 stuck += 1
                 continue
-            both = halves(branch, torch.tensor([neuron_index(branch, cell.neuron)]))
+            both = halves(branch, torch.tensor([neuron_index(branch, cell.neuron)]), tree)
             waiting += [both[:1], both[1:]]
     return Splitting(stuck == 0, None, stuck, done)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import below
+from nncli.verification.certifying.leaves import Branching
 from nncli.verification.certifying.recording import proof_of, record_slopes, record_tree
 from nncli.verification.clock import Clock, OutOfTime
 from nncli.verification.domains import domain_of
@@ -256,6 +257,7 @@ def _few_inputs(standing: Standing) -> bool:
 def _split_relus(work: Work, standing: Standing) -> None:
     if work.setting.method == "auto" and _few_inputs(standing):
         return
+    tree = Branching() if work.setting.record else None
     found = split_relus(
         work.network,
         standing.query,
@@ -264,8 +266,9 @@ def _split_relus(work: Work, standing: Standing) -> None:
         work.clock,
         open_violations=standing.left,
         numbers=work.setting.numbers,
+        tree=tree,
     )
-    _searched(work, standing, found, "relu-split")
+    _searched(work, standing, found, "relu-split", tree)
 
 
 def _semidefinite(work: Work, standing: Standing) -> None:
@@ -279,11 +282,13 @@ def _semidefinite(work: Work, standing: Standing) -> None:
         work.setting.numbers,
         work.setting.seed,
         give_up=auto,
+        record=work.setting.record,
     )
     standing.note("sdp", semidefinite_margins(work.network, standing, search))
 
 
 def _exactly(work: Work, standing: Standing) -> None:
+    tree = work.setting.tree
     found = solve_exactly(
         work.network,
         standing.query,
@@ -292,8 +297,9 @@ def _exactly(work: Work, standing: Standing) -> None:
         work.clock,
         open_violations=standing.left,
         numbers=work.setting.numbers,
+        tree=tree,
     )
-    _searched(work, standing, found, "milp")
+    _searched(work, standing, found, "milp", tree)
 
 
 def _searched(

@@ -19,6 +19,7 @@ from torch import Tensor
 from nncli.verification.backward import Below
 from nncli.verification.branches import Branches, Setting, halves, joined, root, still_open
 from nncli.verification.cells import decide_cell
+from nncli.verification.certifying.leaves import Branching
 from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
 from nncli.verification.input_splitting import Splitting
@@ -40,6 +41,9 @@ def split_relus(
     open_violations: Tensor | None = None,
     steps: int = 20,
     numbers: int = 30_000_000,
+    tree: Branching | None = None,
+    begin: Branches | None = None,
+    most: int | None = None,
 ) -> Splitting:
     """Fix signs of ReLUs until no violation is left, or one is found.
 
@@ -52,6 +56,9 @@ def split_relus(
         open_violations: (K,) places of the violations that are still open; by default all.
         steps: Steps of gradient for each branch.
         numbers: Numbers held at once by a batch, about; what bounds memory.
+        tree: Takes where branches were divided, and what closed them.
+        begin: Branches to begin with, in place of the region for each open violation.
+        most: Branches to bound at most, about; then what is open stays so.
 
     Returns:
         What was found. Branches are left over where a curved activation, which is not split, keeps
@@ -70,15 +77,19 @@ def split_relus(
         clock.check,
     )
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
-    branches = setting.improved(root(setting, first))
+    branches = setting.improved(root(setting, first, tree) if begin is None else begin)
     width = sum(network.size(place) for place in range(network.last + 1))
     batch = max(1, min(256, numbers // (20 * width * setting.picked.shape[1])))
     waiting, done, stuck = [branches], 0, 0
     while waiting:
         clock.check()
+        if most is not None and done > most:
+            return Splitting(False, None, sum(map(len, waiting)), done)
         branches = _batch(waiting, batch)
         branches = setting.improved(branches)
         done += len(branches)
+        if tree is not None:
+            tree.close(branches)
         branches = branches[still_open(branches)]
         if not len(branches):
             continue
@@ -100,7 +111,7 @@ def split_relus(
             stuck += not cell.proved
         branches, scores = branches[~ended], scores[~ended]
         if len(branches):
-            waiting.append(_split(setting, branches, scores))
+            waiting.append(_split(setting, branches, scores, tree))
     return Splitting(stuck == 0, None, stuck, done)
 
 
@@ -154,12 +165,14 @@ def _scores(setting: Setting, branches: Branches, found: Below, trail: dict[int,
     return torch.cat([*parts, each.new_zeros(len(each), 1, dtype=torch.float64)], dim=1)
 
 
-def _split(setting: Setting, branches: Branches, scores: Tensor) -> Branches:
+def _split(
+    setting: Setting, branches: Branches, scores: Tensor, tree: Branching | None = None
+) -> Branches:
     """Two branches for each, split at the neuron that helps most of the best few."""
     count = min(CANDIDATES, scores.shape[1])
     values, neurons = scores.topk(count, dim=1)
     if count == 1 or not bool((values[:, 1] > 0).any()):
-        return halves(branches, neurons[:, 0])
+        return halves(branches, neurons[:, 0], tree)
     gains = []
     for turn in range(count):
         both = halves(branches, neurons[:, turn])
@@ -171,4 +184,4 @@ def _split(setting: Setting, branches: Branches, scores: Tensor) -> Branches:
         gain = torch.minimum(first, second) + 1e-3 * torch.maximum(first, second).clamp_max(1e3)
         gains.append(torch.where(values[:, turn] > 0, gain, -torch.inf))
     best = torch.stack(gains, dim=1).argmax(dim=1)
-    return halves(branches, neurons.gather(1, best[:, None])[:, 0])
+    return halves(branches, neurons.gather(1, best[:, None])[:, 0], tree)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import below
+from nncli.verification.certifying.branch_check import branches_proved, violating
+from nncli.verification.certifying.multipliers import certified_rows, rows_of
 from nncli.verification.certifying.parts import Part, choice_of, tree_of
 from nncli.verification.clock import Clock
 from nncli.verification.domains import Domain, domain_of
@@ -23,11 +25,12 @@ from nncli.verification.intervals import Interval, least_of_rows
 from nncli.verification.network import Network
 from nncli.verification.properties import Property
 from nncli.verification.queries import Query, queries
+from nncli.verification.sdp.proving import fits
 from nncli.verification.slopes import Choice, chosen_bound
 from nncli.verification.tightening import Effort, Limits, relaxations, tightened
 
 ROOM, TIMES = 2000, 4  # boxes that may be bounded: so many, and so many for each leaf
-STEPS = 1000  # for slopes of intermediate bounds, at most
+STEPS = 50  # for slopes of intermediate bounds, at most
 
 
 @dataclass(frozen=True)
@@ -158,9 +161,32 @@ def _boxes(ground: Ground, part: Part, which: Tensor) -> Tensor:
         torch.cat([one.node for one in leaves]),
     )
     most = ROOM + TIMES * len(whole)
-    done = split_inputs(ground.network, ground.query, _never, Clock(), begin=whole, most=most)
+    stop = violating(ground.network, ground.query)
+    done = split_inputs(ground.network, ground.query, stop, Clock(), begin=whole, most=most)
     found[which] = done.proved
     return found
+
+
+def _signs(ground: Ground, part: Part, which: Tensor) -> Tensor:
+    known = ground.known(part.effort)
+    found = torch.zeros(len(ground.query.violations), dtype=torch.bool)
+    found[which] = branches_proved(
+        ground.network, ground.query, known, part, which, numbers=ground.numbers
+    )
+    return found
+
+
+def _multipliers(ground: Ground, part: Part, which: Tensor) -> Tensor:
+    proved = torch.zeros(len(ground.query.violations), dtype=torch.bool)
+    if not fits(ground.network, ground.query, ground.known(part.effort), ground.numbers):
+        return proved
+    rows = rows_of(part.tensors, ground.rows(which))
+    if not len(rows):
+        return proved
+    bounds = certified_rows(
+        ground.network, ground.query, ground.known(part.effort), part.tensors, rows
+    )
+    return ground.excluded(bounds[None], rows)
 
 
 def _divided(boxes: Boxes, place: Tensor, at: Tensor, child: Tensor) -> Boxes:
@@ -178,14 +204,13 @@ def _divided(boxes: Boxes, place: Tensor, at: Tensor, child: Tensor) -> Boxes:
     return both[torch.nonzero(~empty).flatten()]
 
 
-def _never(x: Tensor) -> bool:
-    return False
-
-
 Check = Callable[[Ground, Part, Tensor], Tensor]
 CHECKS: Mapping[str, Check] = {
     "ibp": _intervals,
     "crown": _linear,
     "alpha-crown": _slopes,
     "input-split": _boxes,
+    "sdp": _multipliers,
+    "relu-split": _signs,
+    "milp": _signs,
 }

@@ -27,6 +27,7 @@ from nncli.verification.exact import (
 )
 from nncli.verification.wording import number_words, property_words
 
+DAMAGE = (ValueError, KeyError, TypeError, IndexError, ZeroDivisionError, RecursionError)
 NUMBER = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?")
 
 
@@ -142,7 +143,7 @@ def read_exact(text: str, name: str, source: str) -> Stored:
             )
             for one in whole["violated if all conditions of one of"]
         ]
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except DAMAGE as error:
         raise ArtifactError(
             f"`{source}`: the text of the property `{name}` is damaged: {error}",
             hint="was the file edited by hand? make it again",

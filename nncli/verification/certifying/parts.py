@@ -43,7 +43,9 @@ class Part:
     def effort(self) -> int:
         """What the intervals of the places took; see `Standing.effort`."""
         found = self.tensors.get(EFFORT)
-        return 0 if found is None else int(found)
+        if found is None or found.numel() != 1 or not bool(found.isfinite().all()):
+            return 0
+        return int(found)
 
 
 def choice_tensors(choice: Choice) -> dict[str, Tensor]:

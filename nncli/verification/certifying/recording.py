@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nncli.verification.certifying.leaves import Branching
 from nncli.verification.certifying.parts import EFFORT, Part, choice_tensors, tree_tensors
 from nncli.verification.slopes import Choice
 from nncli.verification.trees import Tree
@@ -43,6 +44,8 @@ def record_tree(standing: "Standing", method: str, which: Tensor, tree: Tree) ->
         tree: Where regions were divided.
     """
     tensors = tree_tensors(tree.done())
+    if isinstance(tree, Branching):
+        tensors |= tree.tensors()
     tensors[EFFORT] = torch.tensor(standing.effort)
     standing.parts.append(Part(method, _numbers(standing, which.tolist()), tensors))
 

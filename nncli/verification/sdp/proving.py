@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nncli.verification.certifying.multipliers import record_multipliers
 from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
 from nncli.verification.intervals import Interval
@@ -13,9 +14,9 @@ from nncli.verification.network import Network
 from nncli.verification.queries import Query
 from nncli.verification.sdp.certificate import DECOMPOSED, numbers_needed
 from nncli.verification.sdp.lagrangian import Problem, problem
-from nncli.verification.sdp.search import Plan, climb
+from nncli.verification.sdp.search import Found, Plan, climb
 from nncli.verification.sdp.start import linear_start
-from nncli.verification.slopes import ascend
+from nncli.verification.slopes import Choice, ascend
 from nncli.verification.standing import Standing
 
 MOST = 20_000  # variables
@@ -34,6 +35,7 @@ class Search:
         seed: Of the search.
         steps: Steps of Adam.
         give_up: Whether a row that stays open ends the work, where rows are done one by one.
+        record: Whether to record what makes a re-proof quick, in the standing.
     """
 
     clock: Clock
@@ -41,6 +43,7 @@ class Search:
     seed: int = 0
     steps: int = 200
     give_up: bool = False
+    record: bool = False
 
 
 def fits(network: Network, query: Query, known: Sequence[Interval], numbers: int) -> bool:
@@ -91,7 +94,9 @@ def semidefinite_margins(network: Network, standing: Standing, search: Search) -
         for part in torch.split(rows, _together(whole, search)):
             if search.clock.left < 0:
                 break
-            margins[0, part] = _bounded(network, query, known, part, search)
+            margins[0, part], found, slopes = _bounded(network, query, known, part, search)
+            if search.record:
+                record_multipliers(standing, part, margins[0, part], found, slopes)
             if search.give_up and bool((margins[0, part] <= 0).any()):
                 break
     return query.excluded(margins)[0]
@@ -111,7 +116,7 @@ def _bounded(
     known: Sequence[Interval],
     rows: Tensor,
     search: Search,
-) -> Tensor:
+) -> tuple[Tensor, Found, Choice]:
     domain = domain_of([query.region])
     given = query.rows(network, rows)
     linear = ascend(network, given, domain, known, steps=SLOPE_STEPS)
@@ -126,4 +131,5 @@ def _bounded(
         clock=search.clock,
     )
     found = climb(whole, start, plan)
-    return torch.maximum(margins, query.margins(found.bound[None], rows)[0])
+    margins = torch.maximum(margins, query.margins(found.bound[None], rows)[0])
+    return margins, found, linear.choice

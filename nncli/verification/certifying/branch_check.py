@@ -1,0 +1,118 @@
+"""The check of a tree over signs of ReLUs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from nncli.verification.branches import Branches, Setting, halves, root, still_open
+from nncli.verification.cells import decide_cell
+from nncli.verification.certifying.leaves import Leaves
+from nncli.verification.certifying.parts import Part, tree_of
+from nncli.verification.clock import Clock
+from nncli.verification.domains import domain_of
+from nncli.verification.intervals import Interval
+from nncli.verification.network import Network
+from nncli.verification.queries import Query, rows_of_violations
+from nncli.verification.relu_splitting import split_relus
+from nncli.verification.slopes import Choice
+from nncli.verification.trees import Divisions
+
+ROOM, TIMES = 50, 1  # branches that may be bounded by search: so many, and so many for each leaf
+STEPS = 20
+
+
+def branches_proved(
+    network: Network,
+    query: Query,
+    known: Sequence[Interval],
+    part: Part,
+    which: Tensor,
+    *,
+    numbers: int,
+) -> bool:
+    """Whether violations cannot happen, by a tree of branches of which all leaves are closed.
+
+    Leaves are closed by the slopes and multipliers that are stored, else by a linear programme
+    where that is what the method rests on, else by a search of bounded length that begins there.
+
+    Args:
+        network: The network.
+        query: The violations.
+        known: Intervals (1, n) of all places.
+        part: The tree and what is stored of its leaves; any of it may be wrong.
+        which: (K,) places of the violations, in the order of the roots.
+        numbers: Numbers of float64 held at once, about.
+    """
+    picked = rows_of_violations(query)
+    setting = Setting(network, query, picked, domain_of([query.region]), known, STEPS, _go_on)
+    start = root(setting, which)
+    neurons = sum(low.shape[1] for low, _ in start.limits.values())
+    tree = tree_of(part.tensors, len(which), neurons)
+    if tree is None:
+        return False
+    sizes = {place: network.size(place) for place in network.activations}
+    leaves = Leaves.of(part.tensors, len(tree.child), sizes, picked.shape[1])
+    width = sum(network.size(place) for place in range(network.last + 1))
+    batch = max(1, min(256, numbers // (20 * width * picked.shape[1])))
+    violates = violating(network, query)
+    waiting, most = [start], ROOM + TIMES * int((tree.child < 0).sum())
+    while waiting:
+        branches = waiting.pop()
+        if len(branches) > batch:
+            waiting += [branches[batch:], branches[:batch]]
+            continue
+        inner = tree.child[branches.node] >= 0
+        left = _left(setting, branches[~inner], leaves, part.method)
+        if len(left):
+            found = split_relus(
+                network, query, known, violates, Clock(), numbers=numbers, begin=left, most=most
+            )
+            most -= found.boxes
+            if not found.proved:
+                return False
+        if bool(inner.any()):
+            waiting.append(_divided(branches[inner], tree))
+    return True
+
+
+def violating(network: Network, query: Query) -> Callable[[Tensor], bool]:
+    """Whether an input (n,) ends a search without hope, as far as float64 can tell."""
+    return lambda x: bool((query.reached(x, network(x)) <= 0).any())
+
+
+def _divided(branches: Branches, tree: Divisions) -> Branches:
+    first = tree.child[branches.node]
+    both = halves(branches, tree.place[branches.node])
+    return replace(both, node=torch.cat([first, first + 1]))
+
+
+def _left(setting: Setting, branches: Branches, leaves: Leaves, method: str) -> Branches:
+    """Leaves that what is stored does not close."""
+    left = branches[still_open(branches)]
+    for chosen, stored in _stored(left, leaves):
+        part = replace(left[chosen], choice=stored)
+        margin = left.margin.clone()
+        margin[chosen] = setting.margins(part, setting.bound(part).bound).amax(dim=1)
+        left = replace(left, margin=margin)
+    left = left[still_open(left)]
+    if method == "milp":
+        closed = [decide_cell(setting, left[one : one + 1]).proved for one in range(len(left))]
+        left = left[torch.nonzero(~torch.tensor(closed, dtype=torch.bool)).flatten()]
+    return left
+
+
+def _stored(branches: Branches, leaves: Leaves) -> list[tuple[Tensor, Choice]]:
+    """Those branches of which something is stored, and what."""
+    rows = leaves.row[branches.node]
+    there = torch.nonzero(rows >= 0).flatten()
+    if not len(there):
+        return []
+    choice = leaves.choice[rows[there]]
+    splits = {place: one for place, one in choice.multipliers.items() if place in branches.signs}
+    return [(there, Choice(choice.slopes, splits))]
+
+
+def _go_on() -> None:
+    return

@@ -1,0 +1,121 @@
+"""What semidefinite bounds leave behind: multipliers, of any quality, that prove a bound."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from nncli.verification.certifying.parts import EFFORT, Part, choice_tensors
+from nncli.verification.domains import domain_of
+from nncli.verification.intervals import Interval
+from nncli.verification.network import Network
+from nncli.verification.queries import Query
+from nncli.verification.sdp.certificate import certified
+from nncli.verification.sdp.lagrangian import problem
+from nncli.verification.sdp.quadratic_form import frame
+from nncli.verification.slopes import Choice
+
+if TYPE_CHECKING:
+    from nncli.verification.sdp.search import Found
+    from nncli.verification.standing import Standing
+
+ROWS, DUAL, WEIGHT = "rows", "dual.", "weight."
+LARGEST = 1e100  # a multiplier beyond proves nothing
+
+
+def record_multipliers(
+    standing: "Standing", rows: Tensor, margins: Tensor, found: "Found", slopes: Choice
+) -> None:
+    """Keep what has shown that the margins of rows are positive.
+
+    Args:
+        standing: What is known of the query, whose parts are added to.
+        rows: (K,) the rows that were bounded.
+        margins: (K,) their bounds.
+        found: Multipliers of the semidefinite bounds.
+        slopes: Slopes of the linear bounds (1, K, n), which are as good for some rows.
+    """
+    query = standing.query
+    by_linear = query.margins(found.bound[None], rows)[0] <= 0
+    for method, kept in (
+        ("alpha-crown", (margins > 0) & by_linear),
+        ("sdp", (margins > 0) & ~by_linear),
+    ):
+        each = torch.nonzero(kept).flatten()
+        if method == "sdp":
+            tensors = {f"{DUAL}{place}": one[:, each] for place, one in found.multipliers.items()}
+            tensors |= {f"{WEIGHT}{place}": one[each] for place, one in found.weights.items()}
+            tensors[ROWS] = rows[each]
+            groups = [(each, tensors)]
+        else:  # one part a row, as slopes are looked for in the order of the rows
+            groups = [
+                (one[None], {name: s[:, one[None]] for name, s in choice_tensors(slopes).items()})
+                for one in each
+            ]
+        for chosen, held in groups:
+            if len(chosen):
+                owners = torch.unique(query.owner[rows[chosen]]).tolist()
+                numbers = tuple(query.numbers[place] for place in owners)
+                held[EFFORT] = torch.tensor(standing.effort)
+                standing.parts.append(Part(method, numbers, held))
+
+
+def rows_of(tensors: Mapping[str, Tensor], allowed: Tensor) -> Tensor:
+    """The rows that multipliers are of, as far as they belong to what is to be proved.
+
+    Args:
+        tensors: By name; they may hold anything.
+        allowed: (K,) rows of the violations.
+
+    Returns:
+        The rows in their stored order; none if some are not allowed, or stored twice.
+    """
+    rows = tensors.get(ROWS)
+    none = allowed[:0]
+    if rows is None or rows.ndim != 1:
+        return none
+    rows = rows.long()
+    distinct = len(torch.unique(rows)) == len(rows)
+    return rows if distinct and bool(torch.isin(rows, allowed).all()) else none
+
+
+def certified_rows(
+    network: Network,
+    query: Query,
+    known: Sequence[Interval],
+    tensors: Mapping[str, Tensor],
+    rows: Tensor,
+) -> Tensor:
+    """Bounds that multipliers prove, computed anew.
+
+    Args:
+        network: The network, of ReLUs.
+        query: The violations of one box.
+        known: Intervals (1, n) of all places.
+        tensors: Multipliers and weights, by name; what is missing or has another shape is 0.
+        rows: (K,) the rows they are of.
+
+    Returns:
+        (K,) lower bounds of the rows.
+    """
+    whole = problem(network, query.rows(network, rows), domain_of([query.region]), known)
+    multipliers = {
+        place: _taken(tensors, f"{DUAL}{place}", (4, len(rows), len(one.free)))
+        for place, one in whole.neurons.items()
+    }
+    weights = {
+        place: _taken(tensors, f"{WEIGHT}{place}", (len(rows), len(one)))
+        for place, one in whole.radius.items()
+    }
+    return torch.nan_to_num(
+        certified(whole, frame(whole), multipliers, weights), -torch.inf, -torch.inf, -torch.inf
+    )
+
+
+def _taken(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    """A tensor if it has some shape, with numbers that can be worked with; else zeros."""
+    found = tensors.get(name)
+    if found is None or tuple(found.shape) != shape:
+        return torch.zeros(shape, dtype=torch.float64)
+    return torch.nan_to_num(found.double(), 0.0, 0.0, 0.0).clamp(-LARGEST, LARGEST)
