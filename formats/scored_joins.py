@@ -1,6 +1,5 @@
 """Scores and outcomes of several files, joined by example id."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.errors import ArtifactError, MismatchError, NncliWarning, UsageError, closest
+from nncli.errors import ArtifactError, UsageError, closest
+from nncli.formats.case_groups import demand_groups
+from nncli.formats.scored_alignment import common_cases, count_dropped, names_of
 from nncli.formats.scored_cases import ERROR, ID, Source
 
 Array = NDArray[Any]
@@ -89,14 +90,17 @@ def join(sources: Sequence[Source], wanted: Wanted) -> ScoredCases:
     if wanted.groups:
         (group,) = _find(sources, wanted.groups)[:1]
         used.append(group.source)
-    places, ids = _common(list({id(one): one for one in used}.values()))
+    places, ids = common_cases(list({id(one): one for one in used}.values()))
     taken = [one.values(places) for one in scores]
     losses = [one.values(places) for one in outcome]
     whole: NDArray[np.bool_] = np.all(np.isfinite(np.stack([*taken, *losses])), axis=0)
-    dropped = _dropped(used, places, whole)
+    dropped = count_dropped(used, places, whole)
     if not whole.any():
-        raise ArtifactError(f"no case of {_names(used)} has every score and an outcome")
-    grouped = None if group is None else group.raw(places)[whole]
+        raise ArtifactError(f"no case of {names_of(used)} has every score and an outcome")
+    grouped = None
+    if group is not None:
+        grouped = group.raw(places)[whole]
+        demand_groups(grouped.tolist(), group.name, ids[whole], source=group.source.name)
     return ScoredCases(
         tuple(one.shown for one in scores),
         np.stack(taken)[:, whole],
@@ -148,7 +152,7 @@ def _find(sources: Sequence[Source], name: str) -> list[_Column]:
         ]
     if not found:
         known = dict.fromkeys(column for one in sources for column in one.columns)
-        where = _names(sources)
+        where = names_of(sources)
         raise UsageError(f"there is no column `{name}` in {where}; {closest(name, known)}")
     if len(found) == 1:
         return found
@@ -172,14 +176,10 @@ def _scores(sources: Sequence[Source], wanted: Wanted) -> list[_Column]:
     ]
     if not found:
         raise UsageError(
-            f"no score is named, and no column of {_names(sources)} looks like one",
+            f"no score is named, and no column of {names_of(sources)} looks like one",
             hint="name one with `--score`",
         )
     return found
-
-
-def _names(sources: Sequence[Source]) -> str:
-    return ", ".join(dict.fromkeys(f"`{one.name}`" for one in sources))
 
 
 def _usual(sources: Sequence[Source], wanted: Wanted) -> list[str]:
@@ -214,7 +214,7 @@ def _outcomes(
     name = _told_outcome(sources)
     if name is None:
         raise UsageError(
-            f"nothing in {_names(sources)} says what became of the cases",
+            f"nothing in {names_of(sources)} says what became of the cases",
             hint="`--outcome COLUMN` is 1 where keeping a case was a mistake; `--correct COLUMN` "
             "is 1 where the answer was right; a further table may have the column",
         )
@@ -241,72 +241,3 @@ def _one(sources: Sequence[Source], name: str, option: str) -> _Column:
         shown = ", ".join(f"`{one.shown}`" for one in found[:4])
         raise UsageError(f"there are several columns `{name}`: {shown}", hint=f"`{option}` one")
     return found[0]
-
-
-def _common(sources: Sequence[Source]) -> tuple[dict[int, Array | None], Array]:
-    """Where the cases that all sources have are in each; `None` for all of them in order."""
-    first = sources[0]
-    if any(one.ids is None for one in sources):
-        lacking = next(one for one in sources if one.ids is None)
-        if len(sources) > 1:
-            raise MismatchError(f"`{lacking.name}` has no `{ID}`, and cannot be joined with others")
-        n = len(next(iter(first.columns.values())))
-        return {id(first): None}, np.arange(n)
-    ids = _of(first)
-    kept = np.ones(len(ids), bool)
-    for one in sources:
-        _demand_once(one)
-        if (ids.dtype.kind == "U") != (_of(one).dtype.kind == "U"):
-            raise MismatchError(
-                f"`{ID}` is text in one of `{first.name}` and `{one.name}`, and numbers in the "
-                "other"
-            )
-        if not np.array_equal(ids, _of(one)):
-            kept &= np.isin(ids, _of(one))
-    common = ids[kept]
-    if not len(common):
-        raise MismatchError(f"{_names(sources)} have no `{ID}` in common")
-    return {id(one): _places(_of(one), common) for one in sources}, common
-
-
-def _of(source: Source) -> Array:
-    assert source.ids is not None
-    return source.ids
-
-
-def _places(ids: Array, common: Array) -> Array | None:
-    if np.array_equal(ids, common):
-        return None
-    order = np.argsort(ids, kind="stable")
-    found: Array = order[np.searchsorted(ids, common, sorter=order)]
-    return found
-
-
-def _demand_once(source: Source) -> None:
-    found, counts = np.unique(_of(source), return_counts=True)
-    if len(found) < len(_of(source)):
-        raise ArtifactError(
-            f"example `{found[counts > 1][0]}` has several rows in `{source.name}`",
-            hint="a score has one row a case; take one split, or one perturbation",
-        )
-
-
-def _dropped(
-    used: Sequence[Source], places: Mapping[int, Array | None], whole: NDArray[np.bool_]
-) -> int:
-    most = max(len(next(iter(one.columns.values()))) for one in used)
-    lonely = most - len(whole)
-    empty = int((~whole).sum())
-    if lonely:
-        warnings.warn(
-            f"{lonely} of {most} cases are left out: not every file has them",
-            NncliWarning,
-            stacklevel=3,
-        )
-    if empty:
-        warnings.warn(
-            f"{empty} of {len(whole)} cases are left out: they lack a score or the outcome",
-            NncliWarning,
-            stacklevel=3,
-        )
-    return lonely + empty

@@ -15,6 +15,7 @@ from nncli import __version__
 from nncli.errors import NncliWarning, UsageError
 from nncli.parameters import Artifact, BatchSize, Folder, LayerGlob
 from nncli.parameters import Choice as Choice  # noqa: PLC0414 -- commands ask for it here
+from nncli.parameters import Finite as Finite  # noqa: PLC0414 -- and for it
 from nncli.parameters import Measure as Measure  # noqa: PLC0414 -- and for it
 from nncli.parameters import Target as Target  # noqa: PLC0414 -- and for it
 

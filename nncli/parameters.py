@@ -3,6 +3,7 @@
 As cheap to import as click: every command's `--help` pays for it.
 """
 
+import math
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -35,6 +36,19 @@ class Folder(Artifact):
     ) -> list[CompletionItem]:
         """Offer the shell's own folder names."""
         return [CompletionItem(incomplete, type="dir")]
+
+
+class Finite(click.FloatRange):
+    """A number in a range, which "nan" and "inf" are not: comparisons let the former through."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Accept a finite number in the range."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{found} is no finite number", param, ctx)
+        return found
 
 
 class Choice(click.ParamType[str]):

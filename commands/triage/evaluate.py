@@ -37,11 +37,11 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95)
     help="The score that others are compared with.  [default: the first]",
 )  # fmt: skip
 @click.option(
-    "--coverage", "coverages", type=click.FloatRange(0, 1), multiple=True, default=COVERAGES,
+    "--coverage", "coverages", type=options.Finite(0, 1), multiple=True, default=COVERAGES,
     show_default=True, metavar="SHARE", help="Share of cases kept (repeatable).",
 )  # fmt: skip
 @click.option(
-    "--risk", "risks", type=float, multiple=True, metavar="R",
+    "--risk", "risks", type=options.Finite(), multiple=True, metavar="R",
     help="Say how many cases can be kept at this risk (repeatable).",
 )  # fmt: skip
 @click.option("--groups", metavar="COLUMN", help="Cases of equal COLUMN are drawn together.")
@@ -92,7 +92,7 @@ def command(
         options.demand_other_output(target or "-", scores)
     from nncli.formats.scored_cases import read_sources
     from nncli.formats.scored_joins import Wanted, join
-    from nncli.formats.tables import create_table, from_rows, write_table
+    from nncli.formats.tables import from_rows, write_table
     from nncli.formats.triage_tables import CURVE, EVALUATION, demand_different, demand_tables
     from nncli.triage.doubts import doubts_of
     from nncli.triage.evaluation import evaluate, meanings
@@ -113,11 +113,11 @@ def command(
         outcome=cases.outcome,
         dropped=cases.dropped,
     )
-    with create_table(output, EVALUATION, entry, format=table_format, overwrite=overwrite) as table:
-        found = evaluate(question, points=asked["points"] if curve else 0)
-        table.write(from_rows(found.rows, EVALUATION))
-        if curve:
-            write_table(curve, from_rows(found.curve, CURVE), entry, overwrite=overwrite)
+    found = evaluate(question, points=asked["points"] if curve else 0)
+    made = from_rows(found.rows, EVALUATION)
+    write_table(output, made, entry, format=table_format, overwrite=overwrite)
+    if curve:
+        write_table(curve, from_rows(found.curve, CURVE), entry, overwrite=overwrite)
 
 
 def _question(cases: "ScoredCases", asked: dict[str, Any]) -> "Question":

@@ -1,7 +1,6 @@
 """`nncli triage second-opinion`: about which cases will people differ?"""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,17 +10,16 @@ from nncli import options
 from nncli.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from nncli.formats.opinion_cases import OpinionCases
-    from nncli.formats.opinion_models import StoredScores
-    from nncli.triage.crossfitting import Plan
-    from nncli.triage.foresight import Design, Foresight
+    from nncli.commands.triage.opinion_study import OpinionStudy
+    from nncli.triage.foresight import Foresight
     from nncli.triage.judging import Findings
-    from nncli.triage.opinions import Opinions
 
 SHARES = (0.1, 0.2, 0.3)
 OUTPUTS = {"scores": "case_scores", "curve": "curve", "model": "fitted_model"}
+OF_FITTING = (
+    *("ratings", "target", "threshold", "direct", "reader", "extra", "table", "groups", "folds"),
+    *("referred", "points", "resamples", "seed", *OUTPUTS.values()),
+)
 
 
 @click.command("second-opinion", cls=options.Command)
@@ -42,7 +40,7 @@ OUTPUTS = {"scores": "case_scores", "curve": "curve", "model": "fitted_model"}
     help="What is foreseen of the readers of a case; variance is of grades.",
 )  # fmt: skip
 @click.option(
-    "--threshold", type=float, metavar="T",
+    "--threshold", type=options.Finite(), metavar="T",
     help="Readers disagree where the target is above T.  [default: the median]",
 )  # fmt: skip
 @click.option(
@@ -71,7 +69,7 @@ OUTPUTS = {"scores": "case_scores", "curve": "curve", "model": "fitted_model"}
     help="Folds of the cases: none is scored by a model that saw it.",
 )  # fmt: skip
 @click.option(
-    "--referred", type=click.FloatRange(0, 1, min_open=True, max_open=True), multiple=True,
+    "--referred", type=options.Finite(0, 1, min_open=True, max_open=True), multiple=True,
     default=SHARES, show_default=True, metavar="SHARE",
     help="Share of cases referred (repeatable).",
 )  # fmt: skip
@@ -151,19 +149,6 @@ def command(
             _fit(features, asked, output, stack, **how)
 
 
-@dataclass(frozen=True)
-class _Study:
-    """Cases that two people or more have read, their features, and what is to be fitted."""
-
-    cases: "OpinionCases"
-    x: Any
-    features: dict[str, Any]
-    opinions: "Opinions"
-    plan: "Plan"
-    design: "Design"
-    inputs: list[Any]
-
-
 def _fit(
     features: str | None,
     asked: dict[str, Any],
@@ -174,13 +159,14 @@ def _fit(
     overwrite: bool,
 ) -> None:
     """Fit scores, hold them against what readers said, and write what is asked for."""
-    from nncli.formats.tables import create_table, from_rows
+    from nncli.commands.triage.opinion_study import open_study
+    from nncli.formats.tables import from_rows, write_table
     from nncli.formats.triage_tables import EVALUATION
     from nncli.triage.foresight import cross_fit
     from nncli.triage.judging import METRICS, Effort, findings
 
     _demand_model(asked["fitted_model"], overwrite=overwrite)
-    study = _study(features, asked, stack)
+    study = open_study(features, asked, stack)
     opinions, design, folds = study.opinions, study.design, asked["folds"]
     entry = options.entry(
         "table",
@@ -193,87 +179,19 @@ def _fit(
     )
     referred, points = tuple(sorted(set(asked["referred"]))), asked["points"]
     shares = referred, asked["resamples"], asked["seed"], points if asked["curve"] else 0
-    with create_table(output, EVALUATION, entry, format=table_format, overwrite=overwrite) as table:
-        shown = partial(options.progress, label="fitting", total=folds, unit="fold")
-        foresight = cross_fit(study.x, opinions, study.plan, design, progress=shown)
-        if study.cases.answers is not None:
-            foresight = foresight.beside_answers(study.cases.answers, study.cases.score, opinions)
-        found = findings(foresight, opinions, study.plan.group, design.about, Effort(*shares))
-        table.write(from_rows(found.rows, EVALUATION))
-        _write_tables(study, foresight, found, asked, overwrite=overwrite)
-        _write_model(study, asked, overwrite=overwrite)
-
-
-def _study(features: str | None, asked: dict[str, Any], stack: ExitStack) -> _Study:
-    """Open everything, and bring it to the cases that have all of it."""
-    from nncli.formats.example_columns import read_example_columns
-    from nncli.formats.opinion_cases import open_opinion_cases
-    from nncli.probing.settings import Settings
-    from nncli.triage.crossfitting import groups_of, plan_of
-    from nncli.triage.foresight import Design
-    from nncli.triage.opinions import opinions_of
-    from nncli.triage.uncertainty import About
-
-    if not asked["ratings"]:
-        raise UsageError("what do people say?", hint="`--ratings TABLE`; or `--apply MODEL`")
-    if asked["groups"] and not asked["table"]:
-        raise UsageError(f"`{asked['groups']}` is a column of what?", hint="`--columns TABLE`")
-    cases = open_opinion_cases(features, asked["predictions"], asked["ratings"], stack)
-    assert cases.ratings is not None
-    x, told = _features(cases, asked["layers"])
-    grades = cases.ratings.values if asked["target"] == "variance" else None
-    opinions = opinions_of(
-        cases.counts,
-        asked["target"],
-        grades,
-        threshold=asked["threshold"],
-        source=cases.ratings.name,
-    )
-    table = read_example_columns(asked["table"])
-    column = None
-    if table and asked["groups"]:
-        column = table.of(asked["groups"], cases.ids, len(cases.ids), capture=cases.name)
-    group = groups_of(x, column)
-    seed = asked["seed"]
-    plan = plan_of(group, opinions.disagree, asked["folds"], seed, cases.name)
-    known = None if grades is None else tuple(grades.tolist())
-    about = About(asked["target"], asked["reader"], asked["direct"], known)
-    names = ("dup", "uvc", *dict.fromkeys(asked["extra"]))
-    design = Design(names, about, Settings(seed=seed))
-    inputs = [*cases.inputs, *([table] if table else [])]
-    return _Study(cases, x, told, opinions, plan, design, inputs)
-
-
-def _features(
-    cases: "OpinionCases", layers: "Sequence[str]", stored: "StoredScores | None" = None
-) -> tuple[Any, dict[str, Any]]:
-    """The features (n, d), and what they are."""
-    from nncli.errors import MismatchError
-    from nncli.layer_names import select_layers
-    from nncli.triage.doubts import log_probabilities_side_by_side
-    from nncli.triage.features import side_by_side
-
-    names: list[str] | None = None
-    if cases.features is None:
-        assert cases.answers is not None
-        x = log_probabilities_side_by_side(cases.answers, cases.score)
-    elif cases.features.capture is None:
-        x = cases.features.x[cases.places].reshape(len(cases.places), -1)
-    else:
-        capture = cases.features.capture
-        names = list(select_layers(capture.layers, layers, source=capture.name))
-        wanted = stored.features.get("layers") if stored else None
-        if wanted is not None:
-            names = [str(one) for one in wanted]
-        lacking = [one for one in names if one not in capture.layers]
-        if lacking:
-            raise MismatchError(f"`{capture.name}` has no layer `{lacking[0]}`")
-        x = side_by_side(capture, names, cases.places)
-    return x, {"layers": names, "width": x.shape[1]}
+    shown = partial(options.progress, label="fitting", total=folds, unit="fold")
+    foresight = cross_fit(study.x, opinions, study.plan, design, progress=shown)
+    if study.cases.answers is not None:
+        foresight = foresight.beside_answers(study.cases.answers, study.cases.score, opinions)
+    found = findings(foresight, opinions, study.plan.group, design.about, Effort(*shares))
+    made = from_rows(found.rows, EVALUATION)
+    write_table(output, made, entry, format=table_format, overwrite=overwrite)
+    _write_tables(study, foresight, found, asked, overwrite=overwrite)
+    _write_model(study, asked, overwrite=overwrite)
 
 
 def _write_tables(
-    study: _Study,
+    study: "OpinionStudy",
     foresight: "Foresight",
     found: "Findings",
     asked: dict[str, Any],
@@ -306,7 +224,7 @@ def _demand_model(target: str | None, *, overwrite: bool) -> None:
         demand_writable(target, kind=KIND, overwrite=overwrite)
 
 
-def _write_model(study: _Study, asked: dict[str, Any], *, overwrite: bool) -> None:
+def _write_model(study: "OpinionStudy", asked: dict[str, Any], *, overwrite: bool) -> None:
     """The scores, fitted on all cases."""
     if not asked["fitted_model"]:
         return
@@ -332,22 +250,21 @@ def _apply(
     overwrite: bool,
 ) -> None:
     """Score new cases by what was fitted before."""
+    from nncli.commands.triage.opinion_study import features_of
     from nncli.formats.opinion_cases import open_opinion_cases
     from nncli.formats.opinion_models import read_scores
     from nncli.formats.tables import write_table
     from nncli.formats.triage_tables import table_of_cases
     from nncli.triage.foresight import Model
 
-    given = {"ratings": "ratings", **OUTPUTS}
-    wrong = [f"--{one}" for one, name in given.items() if asked[name]]
-    if wrong:
+    if wrong := options.typed(*OF_FITTING):
         raise UsageError(
             f"`--apply` fits and judges nothing, so `{wrong[0]}` has no place beside it",
             hint="`nncli triage evaluate` holds the scores against an outcome",
         )
     read = read_scores(stored)
     cases = open_opinion_cases(features, asked["predictions"], None, stack)
-    x, told = _features(cases, asked["layers"], read)
+    x, told = features_of(cases, asked["layers"], read)
     read.demand_width(told["width"], source=cases.name)
     model = Model.of_arrays(read.about, read.scaling, read.scores)
     columns = model.scores(x)

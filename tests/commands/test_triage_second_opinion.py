@@ -220,3 +220,23 @@ def test_what_cannot_be_is_refused_by_name(arguments, code, said):
     table = {"example_id": [0, 1, 2], "model_id": ["m"] * 3, "split": ["test"] * 3, "logits": one}
     pq.write_table(pa.table(table), "w.parquet")
     assert said in nncli(*arguments, code=code).stderr
+
+
+def test_what_is_of_fitting_has_no_place_beside_a_stored_model():
+    fitted("a.safetensors", "--ratings", "ratings.parquet", "--model", "m.safetensors")
+    for more in (("--score", "mahalanobis"), ("--target", "entropy"), ("--folds", "4")):
+        done = nncli("a.safetensors", "--apply", "m.safetensors", *more, code=2)
+        assert f"`{more[0]}` has no place beside it" in done.stderr
+
+
+def test_a_threshold_that_is_no_number_is_wrong_usage():
+    done = nncli("a.safetensors", "--ratings", "ratings.parquet", "--threshold", "nan", code=2)
+    assert "--threshold" in done.stderr
+
+
+def test_cases_without_a_group_are_no_group_of_their_own():
+    table = {"example_id": np.arange(CASES), "patient": pa.array([None, *range(1, CASES)])}
+    pq.write_table(pa.table(table), "c.parquet")
+    words = ("a.safetensors", "--ratings", "ratings.parquet", "--columns", "c.parquet")
+    done = nncli(*words, "--groups", "patient", code=3)
+    assert "1 of 240 cases have no `patient` in `c.parquet` (the first is `0`)" in done.stderr

@@ -283,3 +283,45 @@ def test_the_picture_of_the_curves_has_a_line_for_each_order(files, invoke):
         for order in ("confidence", "difference", "oracle"):
             assert order in text
         assert invoke("plot", name, "-o", f"{name}.png", code=0).stderr == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--budget", "nan"),
+        ("--budget", "inf"),
+        ("--report-share", "nan"),
+        ("--cost-human-reading", "nan"),
+        ("--cost-algorithm-error", "inf"),
+        ("--cost-algorithm-error", "1e300"),
+    ],
+)
+def test_numbers_that_are_none_and_prices_beyond_all_sums_are_wrong_usage(files, invoke, words):
+    done = split(invoke, *words, code=2)
+    assert words[0] in done.stderr and not done.stdout
+
+
+def test_prices_that_are_all_zero_choose_nothing_and_are_refused(files, invoke):
+    free = ("--cost-algorithm-error", "0", "--cost-human-error", "0")
+    assert "every price is 0" in split(invoke, *free, code=2).stderr
+    split(invoke, *free, "--cost-human-reading", "1", code=0)
+
+
+def test_nothing_is_written_where_an_output_turns_out_impossible(files, invoke):
+    errors = {"example_id": np.arange(600), "human_error": np.linspace(0, 1, 600)}
+    pq.write_table(pa.table(errors), "e.parquet")
+    effort = split(invoke, "--effort", "f.csv", human="e.parquet", code=2)
+    votes = split(invoke, "--readers", "3", human="e.parquet", code=2)
+    oracle = split(invoke, "--order", "oracle", "--assignment", "who.csv", code=2)
+    assert "`--effort` needs readings" in effort.stderr
+    assert "`--readers 3` needs readings" in votes.stderr
+    assert "oracle" in oracle.stderr
+    assert not effort.stdout + votes.stdout + oracle.stdout
+    assert not (files / "f.csv").exists() and not (files / "who.csv").exists()
+
+
+def test_cases_without_a_group_are_no_group(files, invoke):
+    patient = pa.array([None, None, *range(598)])
+    pq.write_table(pa.table({"example_id": np.arange(600), "patient": patient}), "g.parquet")
+    done = split(invoke, "--columns", "g.parquet", "--groups", "patient", code=3)
+    assert "2 of 600 cases have no `patient` in `g.parquet` (the first is `0`)" in done.stderr
