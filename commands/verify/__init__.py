@@ -137,7 +137,7 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
       nncli verify checkpoint.safetensors --specification never.txt --timings -f csv
       nncli verify checkpoint.safetensors --specification never.txt -o verdicts.parquet
     """
-    from nncli.commands.verify.certificates import check_all
+    from nncli.commands.verify.checking import check_all
     from nncli.commands.verify.deciding import decide_all
 
     if given["check"]:
