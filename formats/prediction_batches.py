@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError, MismatchError
+from nncli.formats.text_values import shown
 
 Array = NDArray[Any]
 Codes = NDArray[np.int64]
@@ -57,10 +58,7 @@ def matrix(column: pa.Array, name: str, source: str, start: int) -> Array:
         row = column.is_null().to_pylist().index(True)
         raise ArtifactError(f"row {start + row} of `{source}` has no `{name}`")
     if pa.types.is_string(column.type):
-        try:
-            column = pa.array([json.loads(one) for one in column.to_pylist()])
-        except (ValueError, pa.ArrowException) as error:
-            raise ArtifactError(f"`{name}` in `{source}` is no list of numbers: {error}") from error
+        column = _parsed(column.to_pylist(), name, source, start)
     lists = (pa.types.is_fixed_size_list, pa.types.is_list, pa.types.is_large_list)
     if not any(is_list(column.type) for is_list in lists):
         return _numbers(column, name, source)
@@ -77,6 +75,24 @@ def matrix(column: pa.Array, name: str, source: str, start: int) -> Array:
                 f"{width} in row {start}"
             )
     return _numbers(flat, name, source).reshape(len(column), width)
+
+
+def _parsed(texts: list[str], name: str, source: str, start: int) -> pa.Array:
+    """Texts that hold JSON lists, as an array of lists."""
+    found = []
+    for row, text in enumerate(texts):
+        try:
+            found.append(json.loads(text))
+        except ValueError as error:
+            raise ArtifactError(
+                f"row {start + row} of `{source}` has the `{name}` `{shown(text)}`, which is "
+                "neither a number nor a list of numbers",
+                hint="classes are numbers, counted from 0",
+            ) from error
+    try:
+        return pa.array(found)
+    except pa.ArrowException as error:
+        raise ArtifactError(f"`{name}` in `{source}` is no list of numbers: {error}") from error
 
 
 def _numbers(column: pa.Array, name: str, source: str) -> Array:

@@ -19,6 +19,7 @@ Array = NDArray[Any]
 Codes = NDArray[np.int64]
 
 READ_BYTES = 1 << 24  # of answers that are in memory at a time
+MOST_CLASSES = 1 << 20  # more than that are names of classes, such as codes of eight digits
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,11 @@ def number_of_classes(joined: Joined) -> int:
         if found.min() < 0 or (found != np.round(found)).any():
             raise ArtifactError("`pred` holds numbers that are no classes, counted from 0")
         most = max(most, int(found.max()))
+    if most >= MOST_CLASSES:
+        raise ArtifactError(
+            f"`pred` and `label` go up to {most}, and classes are counted from 0",
+            hint="are they names of classes? number them from 0, in `pred` and `label` alike",
+        )
     return most + 1
 
 

@@ -456,3 +456,18 @@ def test_the_entry_says_how_it_was_made():
     assert entry.facts["tied"] == (counts[:, 2] == counts[:, 1]).sum() > 0
     assert entry.facts["levels"] == ["seed"]
     assert [one["name"] for one in entry.inputs] == ["p.parquet"]
+
+
+def test_labels_that_are_text_are_refused_with_the_first_of_them():
+    with open("a.csv", "w") as file:
+        file.write("example_id,model_id,label,pred\n1,a,cat,0\n1,b,cat,1\n")
+    told = nncli("a.csv", code=3).stderr
+    assert "row 0 of `a.csv` has the `label` `cat`, which is neither a number nor a list" in told
+    assert "counted from 0" in told
+    assert "Expecting" not in told
+
+
+def test_names_of_classes_that_are_large_numbers_are_refused_and_not_counted_up_to():
+    with open("a.csv", "w") as file:
+        file.write("example_id,model_id,label,pred\n1,a,14407640,0\n1,b,14407640,1\n")
+    assert "go up to 14407640" in nncli("a.csv", code=3).stderr
