@@ -27,7 +27,7 @@ References:
     certified robustness (LiRPA).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,6 +66,7 @@ def below(
     *,
     multipliers: Mapping[int, Tensor] | None = None,
     trail: dict[int, Tensor] | None = None,
+    rounding: bool = True,
 ) -> Below:
     """Linear functions below rows.
 
@@ -78,6 +79,7 @@ def below(
         multipliers: Numbers (B, 1 or R, size) to take from the factors of what goes into an
             activation, by its place: the terms of Lagrange for splits (beta-CROWN).
         trail: Takes the factors that reach each activation.
+        rounding: Whether to take off the rounding. Without, bounds are for searching only.
 
     Returns:
         The functions and their least values.
@@ -94,28 +96,36 @@ def below(
         node = network.nodes[place - 1]
         if isinstance(node, Sum):
             offset = offset + factors @ node.bias
-            lost = lost + growth(2 * node.terms + node.size + spare) * _against(
-                factors.abs(), known[place].sizes
-            )
+            if rounding:
+                lost = lost + growth(2 * node.terms + node.size + spare) * _against(
+                    factors.abs(), known[place].sizes
+                )
             for parent, one in zip(node.parents, node.maps, strict=True):
                 _add(waiting, parent, one.adjoint(factors))
             continue
         if trail is not None:
             trail[place] = factors
         passed, added, error = _through(factors, relaxed[place], spare)
+        offset = offset + added
         if multipliers is not None and place in multipliers:
             passed = passed - multipliers[place]
-        if node.parent in network.forked:
-            error = error + growth(spare) * _against(passed.abs(), known[node.parent].reach)
-        offset, lost = offset + added, lost + error
+        if rounding:
+            lost = lost + error()
+            if node.parent in network.forked:
+                reach = known[node.parent].reach
+                lost = lost + growth(spare) * _against(passed.abs(), reach)
         _add(waiting, node.parent, passed)
     factors = waiting.get(0)
     if factors is None:  # rows of constants alone
         factors = first.new_zeros(1, first.shape[1], network.inputs)
-    least, error = domain.least(factors)
+    if not rounding:
+        least = domain.least(factors)
+        offset = offset.expand_as(least)
+        return Below(offset + least, factors, offset)
+    least, wrong = domain.least(factors), domain.rounding(factors)
     offset = (offset - 1.01 * lost).expand_as(least)
     size = offset.abs() + least.abs()
-    bound = offset + least - 1.01 * error - 8 * UNIT * size - TINY
+    bound = offset + least - 1.01 * wrong - 8 * UNIT * size - TINY
     return Below(torch.nan_to_num(bound, -torch.inf, -torch.inf), factors, offset)
 
 
@@ -123,19 +133,25 @@ def _add(waiting: dict[int, Tensor], place: int, factors: Tensor) -> None:
     waiting[place] = waiting[place] + factors if place in waiting else factors
 
 
-def _through(factors: Tensor, line: Lines, spare: int) -> tuple[Tensor, Tensor, Tensor]:
+def _through(
+    factors: Tensor, line: Lines, spare: int
+) -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
     """Pass rows back through an activation: factors, what is added to the offset, its rounding."""
     down = factors.clamp_max(0)
     terms = growth(line.over.shape[-1] + spare)
     if line.under is None:
         added = _against(down, line.over)
         passed = torch.where(factors > 0, line.below, line.above) * factors
-        return passed, added, -terms * added
+        return passed, added, lambda: -terms * added
     up = factors.clamp_min(0)
     passed = up * line.below + down * line.above
     added = _against(up, line.under) + _against(down, line.over)
-    sizes = _against(up, line.under.abs()) - _against(down, line.over.abs())
-    return passed, added, terms * sizes
+
+    def error() -> Tensor:
+        assert line.under is not None
+        return terms * (_against(up, line.under.abs()) - _against(down, line.over.abs()))
+
+    return passed, added, error
 
 
 def _against(factors: Tensor, other: Tensor) -> Tensor:

@@ -52,6 +52,13 @@ class Domain:
             parts[0].norm,
         )
 
+    def cast(self, dtype: torch.dtype) -> "Domain":
+        """The regions with numbers of another type, on which no proof can rest."""
+        centre, radius = (
+            None if one is None else one.to(dtype) for one in (self.centre, self.radius)
+        )
+        return Domain(self.low.to(dtype), self.high.to(dtype), centre, radius, self.norm)
+
     @property
     def reach(self) -> Tensor:
         """(B, n) the greatest absolute values."""
@@ -66,7 +73,7 @@ class Domain:
         far = away.norm(dim=1) if self.norm == 2 else away.sum(dim=1)
         return (far * (1 - growth(2 * away.shape[1] + 8)) > self.radius) & far.isfinite()
 
-    def least(self, factors: Tensor) -> tuple[Tensor, Tensor]:
+    def least(self, factors: Tensor) -> Tensor:
         """The least values of linear functions.
 
         The minimum over a box within a ball is at least the greater of the minima over each.
@@ -75,23 +82,32 @@ class Domain:
             factors: (B or 1, R, n).
 
         Returns:
-            (B, R) lower bounds of `factors . x` without the rounding of this sum; and (B, R) a
-            bound on that rounding.
+            (B, R) lower bounds of `factors . x`, but for their rounding.
         """
-        least = torch.einsum("brn,bn->br", *_paired(factors.clamp_min(0), self.low))
-        least = least + torch.einsum("brn,bn->br", *_paired(factors.clamp_max(0), self.high))
-        sizes = torch.einsum("brn,bn->br", *_paired(factors.abs(), self.reach))
-        if self.centre is not None and self.radius is not None:
-            if self.norm == 2:  # with what is lost of squares that are too small
-                dual = factors.norm(dim=-1) + factors.shape[-1] * 2.0**-536
-            else:
-                dual = factors.abs().amax(dim=-1)
-            middle = torch.einsum("brn,bn->br", *_paired(factors, self.centre))
-            pull = self.radius[:, None] * dual
-            far = torch.einsum("brn,bn->br", *_paired(factors.abs(), self.centre.abs()))
-            least = torch.maximum(least, middle - pull)
-            sizes = torch.maximum(sizes, far + pull)
-        return least, growth(2 * factors.shape[-1] + 8) * sizes
+        least = _products(factors.clamp_min(0), self.low)
+        least = least + _products(factors.clamp_max(0), self.high)
+        if self.centre is None:
+            return least
+        return torch.maximum(least, _products(factors, self.centre) - self._pull(factors))
+
+    def rounding(self, factors: Tensor) -> Tensor:
+        """How far the least values may be off: (B, R) for factors (B or 1, R, n)."""
+        sizes = _products(factors.abs(), self.reach)
+        if self.centre is not None:
+            far = _products(factors.abs(), self.centre.abs()) + self._pull(factors)
+            sizes = torch.maximum(sizes, far)
+        return growth(2 * factors.shape[-1] + 8) * sizes
+
+    def _pull(self, factors: Tensor) -> Tensor:
+        """How far linear functions reach from the centres of the balls: radius and dual norm."""
+        assert self.radius is not None
+        dual: Tensor
+        if self.norm == 2:  # with what is lost of squares that are too small
+            dual = factors.norm(dim=-1) + factors.shape[-1] * 2.0**-536
+        else:
+            dual = factors.abs().amax(dim=-1)
+        pull: Tensor = self.radius[:, None] * dual
+        return pull
 
     def worst(self, factors: Tensor) -> Tensor:
         """Where in the boxes linear functions are least.
@@ -120,10 +136,10 @@ def _all(parts: Sequence[Tensor | None]) -> Tensor | None:
     return torch.cat(held) if held else None
 
 
-def _paired(factors: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with the same number of regions, for einsum."""
-    regions = max(len(factors), len(other))
-    return factors.expand(regions, -1, -1), other.expand(regions, -1)
+def _products(factors: Tensor, other: Tensor) -> Tensor:
+    """(B, R) from (B or 1, R, n) and (B or 1, n)."""
+    found: Tensor = (factors @ other[..., None])[..., 0]
+    return found
 
 
 def domain_of(regions: Sequence[Region]) -> Domain:

@@ -37,6 +37,10 @@ class Interval:
         """(B, n) the greatest absolute values."""
         return torch.maximum(self.low.abs(), self.high.abs())
 
+    def cast(self, dtype: torch.dtype) -> "Interval":
+        """With numbers of another type, on which no proof can rest."""
+        return Interval(self.low.to(dtype), self.high.to(dtype), self.sizes.to(dtype))
+
     def within(self, low: Tensor, high: Tensor) -> "Interval":
         """What is in this interval and in another; empty where they do not meet."""
         return Interval(torch.maximum(self.low, low), torch.minimum(self.high, high), self.sizes)

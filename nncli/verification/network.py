@@ -128,6 +128,11 @@ class Network:
         """Whether it is piecewise linear: ReLU is the only function."""
         return all(self.activation(place).function == "relu" for place in self.activations)
 
+    @cached_property
+    def single(self) -> "Network":
+        """The network in float32, for searches."""
+        return self.cast(torch.float32)
+
     def cast(self, dtype: torch.dtype) -> "Network":
         """The network with numbers of another type, on which no proof can rest."""
         nodes = (

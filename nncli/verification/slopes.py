@@ -94,6 +94,7 @@ def chosen_bound(
     *,
     signs: Signs | None = None,
     trail: dict[int, Tensor] | None = None,
+    rounding: bool = True,
 ) -> Below:
     """The bounds of a choice.
 
@@ -106,13 +107,23 @@ def chosen_bound(
         signs: (B, n) by the place of an activation: 1 where what goes in is known not to be
             negative by a split, -1 where not positive, 0 elsewhere.
         trail: Takes the factors that reach each activation.
+        rounding: See `backward.below`.
     """
     relaxed = chosen_lines(network, known, choice, max(rows))
     multipliers = {
         place: one.clamp_min(0) * (signs or {})[place][:, None]
         for place, one in choice.multipliers.items()
     }
-    return below(network, rows, domain, known, relaxed, multipliers=multipliers, trail=trail)
+    return below(
+        network,
+        rows,
+        domain,
+        known,
+        relaxed,
+        multipliers=multipliers,
+        trail=trail,
+        rounding=rounding,
+    )
 
 
 def ascend(
@@ -137,25 +148,63 @@ def ascend(
         steps: Steps of Adam.
         begin: What to begin with; by default the slopes of CROWN and multipliers of 0.
         signs: Splits; see `chosen_bound`.
-        enough: Stop where every bound is above this.
+        enough: Stop where every bound is above this, before its rounding is taken off.
         pause: Called at each step; it may raise, when time is up.
 
     Returns:
-        The best bounds, never below those that it began with.
+        The best bounds, but for rounding never below those that it began with.
     """
+    kept = _climbed(
+        network.single,
+        {place: one.float() for place, one in rows.items()},
+        domain.cast(torch.float32),
+        [one.cast(torch.float32) for one in known[: max(rows) + 1]],
+        steps=steps,
+        begin=_cast(begin or Choice(), torch.float32),
+        signs={place: one.float() for place, one in (signs or {}).items()},
+        enough=enough,
+        pause=pause,
+    )
+    choice = _cast(kept, torch.float64)
+    bound = chosen_bound(network, rows, domain, known, choice, signs=signs).bound
+    if begin is None and not network.pieces:  # slopes of CROWN lose a little in float32
+        first = chosen_bound(network, rows, domain, known, Choice()).bound
+        better, bound = first > bound, torch.maximum(first, bound)
+        for place, line in chosen_lines(network, known, Choice(), max(rows)).items():
+            for mine, rule in zip(
+                _pair(choice.slopes[place]), (line.below, line.above), strict=True
+            ):
+                if mine is not None:
+                    mine[better] = rule.expand_as(mine)[better]
+    return Ascent(bound, choice)
+
+
+def _climbed(
+    network: Network,
+    rows: Mapping[int, Tensor],
+    domain: Domain,
+    known: Sequence[Interval],
+    *,
+    steps: int,
+    begin: Choice,
+    signs: Signs,
+    enough: float | None,
+    pause: Callable[[], None],
+) -> Choice:
+    """The best choice that was met, of float32, which is exact enough for a search."""
     shape = (len(domain), next(iter(rows.values())).shape[1])
-    lines_now = chosen_lines(network, known, begin or Choice(), max(rows))
-    now = _first(network, lines_now, shape, begin or Choice(), signs or {})
+    lines_now = chosen_lines(network, known, begin, max(rows))
+    now = _first(network, lines_now, shape, begin, signs)
     groups = _groups(network, now)
     optimiser = Adam(groups, decay=DECAY)
     best: Tensor | None = None
     kept = _copied(now)
     for turn in range(steps + 1):
         pause()
-        bound = chosen_bound(network, rows, domain, known, now, signs=signs).bound
+        bound = chosen_bound(network, rows, domain, known, now, signs=signs, rounding=False).bound
         with torch.no_grad():
             better = torch.ones_like(bound, dtype=torch.bool) if best is None else bound > best
-            best = bound.detach().clone() if best is None else torch.maximum(best, bound)
+            best = bound.detach().clone() if best is None else torch.fmax(best, bound)
             for mine, new in zip(_tensors(kept), _tensors(now), strict=True):
                 mine[better] = new[better]
         if turn == steps or not groups:
@@ -163,8 +212,7 @@ def ascend(
         if enough is not None and bool((best > enough).all()):
             break
         optimiser.climb(bound.sum())
-    assert best is not None
-    return Ascent(best, kept)
+    return kept
 
 
 def _first(
@@ -218,6 +266,16 @@ def _copied(choice: Choice) -> Choice:
             for place, one in choice.slopes.items()
         },
         {place: one.detach().clone() for place, one in choice.multipliers.items()},
+    )
+
+
+def _cast(choice: Choice, dtype: torch.dtype) -> Choice:
+    return Choice(
+        {
+            place: Slopes(*(None if each is None else each.to(dtype) for each in _pair(one)))
+            for place, one in choice.slopes.items()
+        },
+        {place: one.to(dtype) for place, one in choice.multipliers.items()},
     )
 
 
