@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from nncli.formats.describe import Description
     from nncli.formats.sources import Source
 
+ROWS = ("csv", "jsonl", "markdown")
+
 
 @click.command("show", cls=options.Command)
 @click.argument("artifact", type=options.artifact)
@@ -17,16 +19,16 @@ if TYPE_CHECKING:
     "-f",
     "--format",
     "form",
-    type=options.Choice(["text", "json"]),
+    type=options.Choice(["text", "json", *ROWS]),
     default="text",
     show_default=True,
-    help="For people, or one JSON object for scripts.",
+    help="For people (text), one JSON object for scripts, or the rows of a table and nothing else.",
 )
 @click.option(
     "--rows",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Show N rows of a table.  [default: all of 40, 10 of more]",
+    help="Show N rows of a table.  [default: all of 40, 10 of more; as csv, ... all]",
 )
 @click.option("--stats", is_flag=True, help="Read the numbers too: minimum, mean, maximum, std.")
 @options.layers
@@ -55,12 +57,21 @@ def command(
       nncli compare a.safetensors b.safetensors | nncli show -
       nncli show model.pt --stats --layer '**.weight'
       nncli show grid.parquet -f json
+      nncli show grid.parquet -f csv > grid.csv
     """
     from nncli.errors import UsageError
     from nncli.formats.describe import describe
     from nncli.formats.sources import open_source
 
+    if form in ROWS and (stats or layers or digest or everything):
+        raise UsageError(
+            f"`--format {form}` writes the rows of a table and nothing else",
+            hint="`--rows` says how many; `-f text` and `-f json` say the rest",
+        )
     with open_source(artifact) as source:
+        if form in ROWS:
+            _write_rows(source, form, rows)
+            return
         if digest and source.folder is not None:
             raise UsageError(
                 f"`{artifact}` is a folder, and a folder has no digest",
@@ -81,6 +92,16 @@ def command(
 
     text = description_text(found, digest=said, statistics=numbers, everything=everything)
     click.echo(text.encode(), nl=False)
+
+
+def _write_rows(source: "Source", form: str, rows: int | None) -> None:
+    """The rows of a table, all or the first, on standard output."""
+    from nncli.formats.describe_tables import read_rows
+    from nncli.formats.tables import write_table
+
+    table = read_rows(source)
+    data = table.data if rows is None else table.data.slice(0, rows)
+    write_table("-", data, options.entry("table", inputs=[table]), format=form)
 
 
 def _selected(found: "Description", layers: tuple[str, ...]) -> "Description":

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 
 from nncli.formats.describe_json import KEYS
 from nncli.formats.entry import Entry
-from nncli.formats.tables import write_table
+from nncli.formats.tables import read_table, write_table
 
 
 @pytest.fixture
@@ -40,6 +40,30 @@ def test_json_is_one_object_with_the_documented_keys(here, invoke):
     assert list(found) == list(KEYS)
     assert found["totals"] == {"tensors": 3, "numbers": 1321, "bytes": 40 * 30 * 4 + 120 * 8 + 8}
     assert found["digest"] is None
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "markdown"])
+def test_rows_of_a_table_are_written_as_the_command_that_made_it_would_have(here, invoke, form):
+    suffix = {"markdown": "md"}.get(form, form)
+    write_table(f"t.{suffix}", read_table("t.parquet").data, Entry("table"), format=form)
+    wanted = (here / f"t.{suffix}").read_bytes()
+    assert invoke("show", "t.parquet", "-f", form, code=0).stdout_bytes == wanted
+    data = (here / "t.parquet").read_bytes()
+    assert invoke("show", "-", "-f", form, input=data, code=0).stdout_bytes == wanted
+
+
+def test_as_many_rows_are_written_as_are_asked_for(here, invoke):
+    said = invoke("show", "t.parquet", "-f", "csv", "--rows", "2", code=0).stdout
+    assert said.splitlines() == ["layer,value", "block.0,0.0", "block.1,0.25"]
+    assert invoke("show", "t.parquet", "-f", "csv", "--rows", "0", code=0).stdout == "layer,value\n"
+
+
+def test_rows_are_those_of_a_table_and_nothing_is_beside_them(here, invoke):
+    said = invoke("show", "net.safetensors", "-f", "csv", code=3).stderr
+    assert "expected a table" in said
+    assert "the rows of a table and nothing else" in (
+        invoke("show", "t.parquet", "-f", "csv", "--digest", code=2).stderr
+    )
 
 
 def test_statistics_are_those_of_numpy(here, invoke):
