@@ -1,7 +1,6 @@
 """`nncli probe`: what can be read off the layers of a network."""
 
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from nncli.formats.probe_inputs import Probed
     from nncli.probing import Application, Design, Effort, Elsewhere, Settings, Survey, Target
 
+OWN = "test"  # the split of the part that readers are scored on by themselves
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -274,11 +274,13 @@ def _plan(read: "Probed", targets: "list[Target]", asked: dict[str, Any]) -> "li
 
 def _elsewhere(read: "Probed", plan: "list[Design]") -> "list[Elsewhere]":
     """Further captures, less the examples that readers are fitted on."""
+    from nncli.checkpoint_names import short_names
     from nncli.probing import Elsewhere, trained_on
 
+    files = [options.without_descriptor(one.name) for one in read.others]
+    names = short_names([OWN, *files])[1:]
     found, start = [], read.first.n
-    for one, allowed in zip(read.others, read.allowed(trained_on(plan)), strict=True):
-        name = Path(options.without_descriptor(one.name)).stem
+    for name, one, allowed in zip(names, read.others, read.allowed(trained_on(plan)), strict=True):
         found.append(Elsewhere(name, one, start, allowed))
         start += one.n
     return found

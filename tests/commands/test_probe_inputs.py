@@ -253,3 +253,18 @@ class TestEpisodes:
     def test_more_classes_than_there_are_are_refused(self, made, invoke):
         error = invoke("probe", made, "--reader", "prototype:way=5", code=2).stderr
         assert "`--reader prototype:way=5,shot=1` wants 5 classes, `@label` has 3" in error
+
+
+class TestNamesOfOtherCaptures:
+    def test_each_has_a_split_of_its_own_whatever_the_files_are_called(
+        self, made, tmp_path, invoke, monkeypatch
+    ):
+        monkeypatch.chdir(tmp_path)
+        others = ("noise/shifted", "blur/shifted", "blur/test", "clear")
+        for place, name in enumerate(others):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            three_classes(f"{name}.safetensors", seed=place)
+        told = [word for name in others for word in ("--test-on", f"{name}.safetensors")]
+        rows = rows_of(invoke("probe", made, *told, *QUICK, "-q", code=0))
+        splits = ["test", "noise/shifted", "blur/shifted", "blur/test", "clear"]
+        assert [row["split"] for row in rows] == splits
