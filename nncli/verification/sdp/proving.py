@@ -128,7 +128,7 @@ def _bounded(
         steps=search.steps,
         enough=constants + ROOM * (1 + constants.abs()),
         seed=search.seed,
-        clock=search.clock,
+        clock=search.clock.part(search.clock.left),
     )
     found = climb(whole, start, plan)
     margins = torch.maximum(margins, query.margins(found.bound[None], rows)[0])

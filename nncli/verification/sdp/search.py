@@ -20,6 +20,7 @@ from nncli.verification.sdp.sweeps import begin, shake, slopes, sweep, value
 BETAS = (0.5, 0.99)
 LAST = 0.02  # of the step size is left at the end
 SETTLING = 8  # sweeps before a certificate
+CHEAP = 300  # variables up to which a certificate takes less than the steps between two
 PACE = 1e-10  # seconds a certificate takes, about, for each cube of the number of variables
 
 
@@ -92,9 +93,10 @@ class _Search:
 
     def __init__(self, problem: Problem, start: Multipliers, plan: Plan) -> None:
         self.whole, self.plan, self.frame = problem, plan, frame(problem)
-        self.few = problem.variables <= DECOMPOSED
-        kind = torch.float64 if self.few else torch.float32
-        self.reserve = 0.0 if self.few else PACE * float(problem.variables) ** 3
+        self.few = problem.variables <= CHEAP
+        single = problem.variables > DECOMPOSED
+        kind = torch.float32 if single else torch.float64
+        self.reserve = PACE * float(problem.variables) ** 3 if single else 0.0
         self.rows = torch.arange(problem.rows)
         self.enough = torch.as_tensor(plan.enough, dtype=torch.float64).expand(problem.rows)
         self.generator = torch.Generator().manual_seed(plan.seed)
@@ -117,7 +119,8 @@ class _Search:
         plan = self.plan
         shake(self.problem, self.at, plan.noise, self.generator)
         sweep(self.problem, self.now, self.at)
-        share = (1 + cos(pi * turn / plan.steps)) / 2
+        done = max(turn / plan.steps, plan.clock.spent / plan.clock.seconds)
+        share = (1 + cos(pi * min(done, 1.0))) / 2
         rate = plan.rate * (LAST + (1 - LAST) * share) / (1 - BETAS[0] ** turn)
         for place, slope in slopes(self.problem, self.at).items():
             unit = self.units[place]
@@ -143,7 +146,8 @@ class _Search:
 
     def end(self) -> None:
         """Certify what is open."""
-        self._settle()
+        for _ in range(1 if self.few else 3):
+            self._settle()
         self._certify(torch.ones(len(self.rows), dtype=torch.bool))
 
     def _settle(self) -> None:
