@@ -8,13 +8,19 @@ from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError, MismatchError
 from nncli.formats.activations import Activations, open_activations
+from nncli.formats.column_roles import choose_columns
+from nncli.formats.columns import stack_columns, to_values
 from nncli.formats.datasets import load
 from nncli.formats.entry import Entry
+from nncli.formats.kinds import described
 from nncli.formats.sources import open_source
+from nncli.formats.tables import Table, read_table
 
 Array = NDArray[Any]
 Index = NDArray[np.int64]
 TENSORS = ("safetensors", "npz", "npy")
+DESCRIBED = (*TENSORS, "parquet", "arrow-file", "arrow-stream")  # may say what they are
+ID, PREDICTIONS = "example_id", "predictions"
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +85,22 @@ def open_case_features(name: str) -> CaseFeatures:
         name: A capture or other tensors, or what `--data` takes.
 
     Returns:
-        The features.
+        The features. Of a table that nncli wrote they are what it says are scores, else its
+        numbers, as of a dataset.
 
     Raises:
         ArtifactError: It is neither.
     """
     source = open_source(name)
+    kind = described(source).kind if source.format in DESCRIBED else None
+    if kind == PREDICTIONS:
+        raise ArtifactError(
+            f"`{name}` holds predictions, expected features",
+            hint="answers of PREDICTIONS are features by themselves; `nncli capture` makes those "
+            "of any network",
+        )
+    if kind == "table":
+        return _of_table(read_table(source))
     if source.folder is None and source.format in TENSORS:
         capture = open_activations(source)
         told = capture.name, capture.digest, capture.entry, capture.example_id
@@ -96,3 +112,27 @@ def open_case_features(name: str) -> CaseFeatures:
     if data.x is None:
         raise ArtifactError(f"`{name}` is text, which has no features before a network read it")
     return CaseFeatures(source.name, data.digest, data.entry, data.example_id, None, data.x)
+
+
+def _of_table(table: Table) -> CaseFeatures:
+    """The numbers of a table that nncli wrote."""
+    data, name = table.data, table.name
+    if ID not in data.column_names:
+        raise ArtifactError(
+            f"`{name}` has no `{ID}`: its rows are no cases, and features are a row a case",
+            hint=f"`nncli show {name}` says what it is",
+        )
+    ids = to_values(data[ID])
+    known, counts = np.unique(ids, return_counts=True)
+    if len(known) < len(ids):
+        raise ArtifactError(
+            f"example `{known[counts > 1][0]}` has several rows in `{name}`, and features are a "
+            "row a case"
+        )
+    told = table.entry.facts.get("scores") if table.entry else None
+    names = [str(one) for one in told if one in data.column_names] if told else []
+    found = tuple(names) or choose_columns(data.schema, source=name).features
+    if not found:
+        raise ArtifactError(f"`{name}` has no column of numbers to take for features")
+    x = stack_columns(data, found, source=name, places=ids)
+    return CaseFeatures(name, table.digest, table.entry, ids, None, x)

@@ -1,5 +1,6 @@
 """What kind of artifact an input is: by what it says of itself, else by what is in it."""
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
@@ -29,8 +30,7 @@ def kind_of(source: Source) -> str:
     """
     if source.folder is not None:
         return _kind_of_folder(source.folder, source.name)
-    found = describe(source, rows=0)
-    source.file.seek(0)
+    found = described(source)
     if found.kind is not None:
         return found.kind
     if source.format in TABLES:
@@ -38,6 +38,16 @@ def kind_of(source: Source) -> str:
     if source.format in ("torch", "torch-export", "pickle"):
         return "checkpoint" if found.tensors else "unknown"
     return _kind_of_tensors(found) if source.format in ("safetensors", "npz", "npy") else "unknown"
+
+
+def described(source: Source) -> Description:
+    """What a file says of itself; it is at its beginning again afterwards."""
+    found = describe(source, rows=0)
+    # whoever read through another handle moved the place in the file, which a buffer does not
+    # notice: to the end first, so that it is filled anew
+    source.file.seek(0, os.SEEK_END)
+    source.file.seek(0)
+    return found
 
 
 def _kind_of_folder(folder: Path, name: str) -> str:

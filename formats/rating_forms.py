@@ -106,7 +106,7 @@ def _demand_once(example: Index, rater: Index, ids: Array, rater_ids: Array, nam
         case, who = divmod(int(pairs[twice[0]]), len(rater_ids))
         raise ArtifactError(
             f"rater `{rater_ids[who]}` reads example `{ids[case]}` twice in `{name}` "
-            f"({len(twice)} readings are such)",
+            f"({len(twice)} such {'reading' if len(twice) == 1 else 'readings'})",
             hint="keep one of them; or leave out `rater_id` if they count as readings of others",
         )
 

@@ -31,7 +31,9 @@ from nncli.formats.rating_forms import (
     of_readings,
 )
 from nncli.formats.sources import Source
-from nncli.formats.tables import demand_column, read_table
+from nncli.formats.tables import Table, demand_column, read_table
+
+PREDICTED = ("logits", "probs", "logprobs", "scores", "pred")
 
 Array = NDArray[Any]
 Index = NDArray[np.int64]
@@ -153,6 +155,7 @@ def read_ratings(source: str | Source, classes: int | Sequence[Any] | None = Non
     table = read_table(source)
     data, name = table.data, table.name
     demand_column(data, ID, source=name)
+    _demand_no_predictions(table)
     counted = [one for one in data.column_names if one == COUNTS or one.startswith(COUNT)]
     form = LABEL if LABEL in data.column_names else COUNTS if counted else ERROR
     if form == ERROR and ERROR not in data.column_names:
@@ -167,17 +170,30 @@ def read_ratings(source: str | Source, classes: int | Sequence[Any] | None = Non
     data, dropped = _without_gaps(data, needed, name)
     read = {LABEL: of_readings, COUNTS: of_counts, ERROR: of_errors}[form]
     found = read(data, classes, counted, name)
-    if dropped + found["dropped"]:
+    reasons = [f"{dropped} without `{needed[0]}`"] if dropped else []
+    reasons += [f"{found['dropped']} that count nobody"] if found["dropped"] else []
+    if reasons:
         left = dropped + found["dropped"]
         warnings.warn(
-            f"{left} of {table.data.num_rows} rows of `{name}` are left out: they have no "
-            f"{' or '.join(f'`{one}`' for one in needed[:1])}",
+            f"{left} of {table.data.num_rows} rows of `{name}` are left out: {', '.join(reasons)}",
             NncliWarning,
             stacklevel=2,
         )
     return Ratings(
         name, table.digest, table.entry, **{**found, "dropped": dropped + found["dropped"]}
     )
+
+
+def _demand_no_predictions(table: Table) -> None:
+    """The labels of predictions are what is right, and not what people say."""
+    ours = table.entry is not None and table.entry.kind == "predictions"
+    there = set(PREDICTED) & set(table.data.column_names)
+    if ours or (there and "model_id" in table.data.column_names):
+        raise ArtifactError(
+            f"`{table.name}` holds predictions, expected what people say",
+            hint="a row for each reading (`example_id`, `rater_id`, `label`), counts of each class "
+            "(`example_id`, `counts`), or a share of readers who err (`example_id`, `human_error`)",
+        )
 
 
 def _without_gaps(data: pa.Table, needed: list[str], name: str) -> tuple[pa.Table, int]:

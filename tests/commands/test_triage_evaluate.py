@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from pyarrow import csv
 
 from nncli.cli import cli
 from nncli.formats.tables import read_table
@@ -181,3 +182,14 @@ def test_it_is_given_no_second_outcome_of_the_same_file():
     write("s.parquet", scored())
     done = nncli("s.parquet", "--curve", "out.parquet", code=2)
     assert "are the same file" in done.stderr
+
+
+def test_a_csv_says_the_same_as_parquet(invoke, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chance = np.random.default_rng(0)
+    said = {"example_id": np.arange(60), "s": chance.random(60), "error": chance.integers(0, 2, 60)}
+    pq.write_table(pa.table(said), "t.parquet")
+    csv.write_csv(pa.table(said), "t.csv")
+    words = ("-f", "csv", "--resamples", "20")
+    one = invoke("triage", "evaluate", "t.parquet", *words, code=0)
+    assert invoke("triage", "evaluate", "t.csv", *words, code=0).stdout == one.stdout

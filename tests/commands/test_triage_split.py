@@ -298,7 +298,8 @@ def test_the_picture_of_the_curves_has_a_line_for_each_order(files, invoke):
 )
 def test_numbers_that_are_none_and_prices_beyond_all_sums_are_wrong_usage(files, invoke, words):
     done = split(invoke, *words, code=2)
-    assert words[0] in done.stderr and not done.stdout
+    assert words[0] in done.stderr
+    assert not done.stdout
 
 
 def test_prices_that_are_all_zero_choose_nothing_and_are_refused(files, invoke):
@@ -317,7 +318,8 @@ def test_nothing_is_written_where_an_output_turns_out_impossible(files, invoke):
     assert "`--readers 3` needs readings" in votes.stderr
     assert "oracle" in oracle.stderr
     assert not effort.stdout + votes.stdout + oracle.stdout
-    assert not (files / "f.csv").exists() and not (files / "who.csv").exists()
+    assert not (files / "f.csv").exists()
+    assert not (files / "who.csv").exists()
 
 
 def test_cases_without_a_group_are_no_group(files, invoke):
@@ -325,3 +327,23 @@ def test_cases_without_a_group_are_no_group(files, invoke):
     pq.write_table(pa.table({"example_id": np.arange(600), "patient": patient}), "g.parquet")
     done = split(invoke, "--columns", "g.parquet", "--groups", "patient", code=3)
     assert "2 of 600 cases have no `patient` in `g.parquet` (the first is `0`)" in done.stderr
+
+
+def test_tables_that_nncli_wrote_are_features_too(files, invoke):
+    split(invoke, "--features", "f.parquet", "--assignment", "who.parquet")
+    found = rows(split(invoke, "--features", "who.parquet"))
+    plain = rows(split(invoke))
+    assert float(found["difference"]["normalised"]) > float(plain["difference"]["normalised"])
+
+
+def test_tables_whose_rows_are_no_cases_and_predictions_are_no_features(files, invoke):
+    split(invoke, "--curve", "curve.parquet")
+    done = split(invoke, "--features", "curve.parquet", code=3)
+    assert "`curve.parquet` has no `example_id`: its rows are no cases" in done.stderr
+    (files / "net").mkdir()
+    told = ("train", "--arch", "mlp:64-10", "--steps", "1", "-o", "net/", "-q")
+    invoke(*told, code=0)
+    invoke("predict", "net/seed-0.safetensors", "-o", "q.parquet", "-q", code=0)
+    done = split(invoke, "--features", "q.parquet", code=3)
+    assert "`q.parquet` holds predictions, expected features" in done.stderr
+    assert "answers of PREDICTIONS are features by themselves" in done.stderr

@@ -17,7 +17,7 @@ from nncli.formats.describe_text import description_text
 from nncli.formats.entry import Entry
 from nncli.formats.kinds import kind_of
 from nncli.formats.sources import Source, open_source
-from nncli.formats.tables import from_rows, write_table
+from nncli.formats.tables import from_rows, read_table, write_table
 from nncli.formats.tensor_groups import grouped
 from nncli.formats.tensors import write_tensors
 
@@ -422,3 +422,19 @@ def test_an_artifact_has_the_kind_it_says(tmp_path, activations):
     assert kind(table(tmp_path / "t.parquet", [{"a": 1}])) == "table"
     (tmp_path / "t.csv").write_text("logits,label\n0.5,1\n")
     assert kind(tmp_path / "t.csv") == "predictions"
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.parquet", "t.arrow"])
+def test_a_table_whose_kind_was_asked_for_is_read_once_from_its_beginning(tmp_path, name):
+    lines = {"t.csv": "a,b\n1,2\n3,4\n", "t.jsonl": '{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n'}
+    data, path = pa.table({"a": [1, 3], "b": [2, 4]}), tmp_path / name
+    if name in lines:
+        path.write_text(lines[name])
+    elif name == "t.parquet":
+        pq.write_table(data, path)
+    else:
+        with pa.ipc.new_file(path, data.schema) as file:
+            file.write(data)
+    with open_source(str(path)) as source:
+        assert kind_of(source) == "table"
+        assert read_table(source).data.to_pydict() == {"a": [1, 3], "b": [2, 4]}

@@ -76,7 +76,7 @@ def test_a_label_outside_the_classes_is_refused_with_its_case():
 
 def test_a_reader_who_reads_a_case_twice_is_refused_by_name():
     twice = {**LONG, "rater_id": ["b", "a", "b", "c", "a"]}
-    with pytest.raises(ArtifactError, match=r"rater `b` reads example `7` twice .*1 readings"):
+    with pytest.raises(ArtifactError, match=r"rater `b` reads example `7` twice .*1 such reading"):
         read_ratings(wrote(twice))
 
 
@@ -182,3 +182,19 @@ def test_a_case_of_two_splits_needs_to_be_told_apart():
     both = {"example_id": [1, 1], "label": [0, 1], "split": ["train", "test"]}
     with pytest.raises(MismatchError, match="example `1` is in several splits"):
         read_ratings(wrote(both)).places(np.array([1]), of="p")
+
+
+def test_predictions_are_not_taken_for_what_people_say(tmp_path):
+    path = tmp_path / "p.parquet"
+    said = {"example_id": [0, 1], "model_id": ["m", "m"], "label": [0, 1]}
+    pq.write_table(pa.table({**said, "probs": [[0.9, 0.1], [0.4, 0.6]]}), path)
+    with pytest.raises(ArtifactError, match=r"p.parquet` holds predictions, expected what people"):
+        read_ratings(str(path))
+
+
+def test_rows_without_counts_and_rows_that_count_nobody_are_told_apart(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("example_id,count_0,count_1\n0,1,2\n1,,1\n2,0,0\n3,0,0\n")
+    wanted = "3 of 4 rows of `.*` are left out: 1 without `count_0`, 2 that count nobody"
+    with pytest.warns(NncliWarning, match=wanted):
+        assert len(read_ratings(str(path))) == 1
