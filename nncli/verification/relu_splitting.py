@@ -39,7 +39,7 @@ def split_relus(
     clock: Clock,
     *,
     open_violations: Tensor | None = None,
-    steps: int = 20,
+    steps: int = 10,
     numbers: int = 30_000_000,
     tree: Branching | None = None,
     begin: Branches | None = None,
