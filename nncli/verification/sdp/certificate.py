@@ -23,7 +23,7 @@ from nncli.verification.sdp.lagrangian import SHARES, SLOPE, Multipliers, Proble
 from nncli.verification.sdp.quadratic_form import Frame, Quadratic, quadratic
 
 DECOMPOSED = 600  # variables up to which eigenvectors are computed, to choose weights
-SHIFTS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 1e-7, 1e-8)  # tried for weights of more variables
+SHIFTS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 1e-7, 1e-8)  # tried beyond
 TRIES = 12  # Cholesky decompositions, each with four times the shift of the one before
 
 

@@ -119,7 +119,7 @@ class _Search:
         plan = self.plan
         shake(self.problem, self.at, plan.noise, self.generator)
         sweep(self.problem, self.now, self.at)
-        done = max(turn / plan.steps, plan.clock.spent / plan.clock.seconds)
+        done = max(turn / plan.steps, plan.clock.spent / max(plan.clock.seconds, 1e-9))
         share = (1 + cos(pi * min(done, 1.0))) / 2
         rate = plan.rate * (LAST + (1 - LAST) * share) / (1 - BETAS[0] ** turn)
         for place, slope in slopes(self.problem, self.at).items():
