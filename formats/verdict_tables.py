@@ -32,6 +32,20 @@ CHECKED = pa.schema(
         ("words", TEXT),
     ]
 )
+RANGES = pa.schema(
+    [
+        ("model_id", TEXT),
+        ("instance", TEXT),
+        ("region", WHOLE),
+        ("output", WHOLE),
+        ("low", NUMBER),
+        ("attacked_low", NUMBER),
+        ("attacked_high", NUMBER),
+        ("high", NUMBER),
+        ("numerics", TEXT),
+        ("seed", WHOLE),
+    ]
+)
 
 
 def verdict_schema(stages: Iterable[str], *, local: bool) -> pa.Schema:

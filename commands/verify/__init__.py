@@ -119,6 +119,18 @@ METHODS = (
     metavar="FILE",
     help="Prove again from a certificate, of which nothing is believed, and nothing else.",
 )
+@click.option(
+    "--bounds",
+    type=options.artifact,
+    metavar="FILE",
+    help="Write proved bounds of what goes into each activation (safetensors).",
+)
+@click.option(
+    "--ranges",
+    type=options.artifact,
+    metavar="FILE",
+    help="Write a table of what each output can be: proved, and reached by attacks.",
+)
 @click.option("--timings", is_flag=True, help="Add columns with the seconds of each stage.")
 @options.seed
 @options.threads
@@ -184,7 +196,9 @@ def _ways(given: dict[str, Any]) -> list[str]:
 
 def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
     """Refuse what a check has no use for."""
-    useless = options.typed("method", "timeout", "counterexamples", "certificate", "timings")
+    useless = options.typed(
+        "method", "timeout", "counterexamples", "certificate", "bounds", "ranges", "timings"
+    )
     if useless:
         raise UsageError(
             f"`--check` proves from what is in the certificate; `{useless[0]}` is for proofs anew"
@@ -212,6 +226,7 @@ def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) ->
         raise UsageError("no checkpoint is given")
     inputs = (*checkpoints, *given["vnnlibs"], *given["specifications"])
     options.demand_one_stdin(*inputs)
-    for place in (given["output"], given["counterexamples"], given["certificate"]):
+    beside = ("counterexamples", "certificate", "bounds", "ranges")
+    for place in (given["output"], *(given[name] for name in beside)):
         if place:
             options.demand_other_output(place, inputs)

@@ -5,13 +5,19 @@ from typing import TYPE_CHECKING, Any
 from nncli import options
 from nncli.commands.verify.certificates import Proofs
 from nncli.commands.verify.findings import Counterexamples
+from nncli.commands.verify.ranges import Ranges
 from nncli.errors import UsageError
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
     from nncli.verification.standing import Answer
 
-SIDE = {"certificate": "certificate", "counterexamples": "dataset"}  # what else is written
+SIDE = {  # what else is written, and its kind
+    "counterexamples": "dataset",
+    "certificate": "certificate",
+    "bounds": "bounds",
+    "ranges": "table",
+}
 
 
 def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
@@ -25,10 +31,15 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     schema = verdict_schema(timed, local=questions.local)
     entry = options.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
     form, replaced = given["table_format"], given["overwrite"]
+    makers: dict[Any, Any] = {
+        ("counterexamples",): Counterexamples,
+        ("certificate",): Proofs,
+        ("bounds", "ranges"): Ranges,
+    }
     collecting = [
         make(questions, given)
-        for name, make in (("counterexamples", Counterexamples), ("certificate", Proofs))
-        if given[name]
+        for names, make in makers.items()
+        if any(given[name] for name in names)
     ]
     verdicts = []
     with create_table(given["output"], schema, entry, format=form, overwrite=replaced) as table:

@@ -63,7 +63,7 @@ def falsify(
     nearest = torch.full((count,), torch.inf, dtype=torch.float64)
     starts = ROUND
     for turn in range(rounds):
-        x = _starts(query.region, count, starts, generator, corners=turn % 2 == 1)
+        x = starting_points(query.region, count, starts, generator, corners=turn % 2 == 1)
         for one in range(STEPS + 1):
             x = x.detach().requires_grad_(True)
             margins = query.reached(x, single(x))
@@ -78,14 +78,14 @@ def falsify(
             if one == STEPS or clock.left < 0:
                 break
             (slope,) = torch.autograd.grad(own.sum(), x)
-            x = _moved(x.detach(), slope, query.region, 0.25 * (1 - one / STEPS) ** 2 + 1e-3)
+            x = moved(x.detach(), slope, query.region, 0.25 * (1 - one / STEPS) ** 2 + 1e-3)
         if clock.left < 0:
             break
         starts *= 2
     return Attack(None, nearest)
 
 
-def _starts(
+def starting_points(
     region: Region, count: int, starts: int, generator: torch.Generator, *, corners: bool
 ) -> Tensor:
     """(starts, V, n) points of the region, the middle first."""
@@ -98,7 +98,7 @@ def _starts(
     return _inside(low + share * (high - low), region)
 
 
-def _moved(x: Tensor, slope: Tensor, region: Region, size: float) -> Tensor:
+def moved(x: Tensor, slope: Tensor, region: Region, size: float) -> Tensor:
     """A step down: by sign in a box, along the gradient in a ball."""
     if region.ball is None:
         width = (region.inner_high - region.inner_low).to(x.dtype)
