@@ -47,7 +47,7 @@ POSITIVE = click.IntRange(min=1)
 @click.option(
     "--epsilon",
     "epsilons",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0),
     multiple=True,
     metavar="E",
     help="Radius to attack at, in units of the input (repeatable).  [default: 15, by the data]",

@@ -85,7 +85,7 @@ NUMBERS = ("value", "se", "low", "high")
 )
 @click.option(
     "--interpolated",
-    type=click.FloatRange(0, 1),
+    type=options.Finite(0, 1),
     default=0.01,
     show_default=True,
     metavar="SHARE",

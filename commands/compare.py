@@ -52,7 +52,7 @@ def _check_rows(ctx: click.Context, param: click.Parameter, value: str | None) -
 @options.reduce_captured
 @click.option(
     "--variance",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=options.Finite(0, 1, min_open=True),
     default=0.99,
     show_default=True,
     metavar="SHARE",

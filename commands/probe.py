@@ -83,7 +83,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
 )
 @click.option(
     "--test-share",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=options.Finite(0, 1, min_open=True, max_open=True),
     default=0.25,
     show_default=True,
     metavar="P",
@@ -93,7 +93,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
 @click.option(
     "--penalty",
     "penalties",
-    type=click.FloatRange(min=0, min_open=True),
+    type=options.Finite(min=0, min_open=True),
     multiple=True,
     metavar="L",
     help="Strength of the L2 penalty, 1 / C (repeatable).  [default: 0.01, 0.1, ... 100000]",
@@ -231,7 +231,7 @@ def _fitting(activations: tuple[str, ...], asked: dict[str, Any], stack: ExitSta
     told = {name: asked[name] for name in ("train_on", "test_on", "twin", "assume_aligned")}
     read = open_probed(stack, activations, columns=asked["table"], **told)
     targets = []
-    for name in asked["names"]:
+    for name in dict.fromkeys(asked["names"]):
         values, source = read.values(name)
         targets.append(probing.target_of(values, name, source=source, task=asked["task"]))
     probing.demand_metrics(asked["metrics"], targets)

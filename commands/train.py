@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nncli.training import Arrays, Member, Task
 
 FLIPS = "flips.parquet"
-POSITIVE = click.FloatRange(min=0, min_open=True)
+POSITIVE = options.Finite(min=0, min_open=True)
 
 
 class Selection(click.ParamType[Any]):
@@ -123,18 +123,18 @@ class Series:
     help="Learning rate, constant.  [default: 0.001; sgd 0.1]",
 )
 @click.option(
-    "--momentum", type=click.FloatRange(0, 1, max_open=True), metavar="M", help="Momentum of sgd."
+    "--momentum", type=options.Finite(0, 1, max_open=True), metavar="M", help="Momentum of sgd."
 )
 @click.option(
     "--weight-decay",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0),
     metavar="DECAY",
     help="Weight decay.  [default: 0; adamw 0.01]",
 )
 @count("--batch-size", "Examples per update.", default=64, show_default=True)
 @click.option(
     "--label-noise",
-    type=click.FloatRange(0, 1),
+    type=options.Finite(0, 1),
     default=0.0,
     metavar="SHARE",
     help="Share of the training labels that are replaced by another class.",

@@ -18,6 +18,7 @@ Index = NDArray[np.int64]
 
 SAME = 1e-6  # two rows are one example if they agree to this, relative to the spread of the layer
 PROJECTIONS = 3
+SLACK = 0.05  # of its size, that a side may have too much so that classes come out even
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,8 @@ def divide(
     numbers, own = np.unique(group[examples], return_inverse=True)
     if len(numbers) < folds + 1:
         raise ArtifactError(
-            f"`{source}` has {len(numbers)} groups of examples that differ, too few for a test "
-            f"part and {folds} folds",
+            f"`{source}` has {len(numbers)} group{'s' * (len(numbers) > 1)} of examples that "
+            f"differ, too few for a test part and {folds} folds",
             hint="examples with the same activations in every layer, or of one group, stay "
             "together; `--folds` asks for fewer",
         )
@@ -172,19 +173,26 @@ def _counts(own: Index, classes: Index | None) -> F64:
 
 
 def _deal(counts: F64, shares: F64, chance: np.random.Generator) -> Index:
-    """The side of each group: where its classes are missing most."""
-    total = counts.sum(axis=0)
+    """The side of each group: where its classes are missing most, among those that are not full.
+
+    A class with fewer examples than there are sides misses one most on the largest side, always:
+    many of them would all go there.
+    """
+    total, sizes = counts.sum(axis=0), counts.sum(axis=1)
+    room = shares * total.sum() * (1 + SLACK) + (total >= len(shares)).sum()
     # large groups first, which fit nowhere later; then the rare classes, which need care
     rarity = np.where(counts > 0, total, np.inf).min(axis=1)
-    order = np.lexsort((chance.random(len(counts)), rarity, -counts.sum(axis=1)))
+    order = np.lexsort((chance.random(len(counts)), rarity, -sizes))
     lacking, side = shares[:, None] * total, np.empty(len(counts), np.int64)
     luck = chance.random((len(counts), len(shares))) * 1e-9
     for one in order:
         mine = counts[one]
         here = np.flatnonzero(mine)
         need = (lacking[:, here] / total[here]) @ mine[here] + luck[one]
-        side[one] = int(need.argmax())
+        full = room < sizes[one]
+        side[one] = int((need if full.all() else np.where(full, -np.inf, need)).argmax())
         lacking[side[one], here] -= mine[here]
+        room[side[one]] -= sizes[one]
     return _fill(side, counts, len(shares))
 
 

@@ -268,3 +268,15 @@ class TestNamesOfOtherCaptures:
         rows = rows_of(invoke("probe", made, *told, *QUICK, "-q", code=0))
         splits = ["test", "noise/shifted", "blur/shifted", "blur/test", "clear"]
         assert [row["split"] for row in rows] == splits
+
+
+class TestOptions:
+    @pytest.mark.parametrize("option", ["--penalty", "--test-share"])
+    def test_a_number_that_is_none_is_refused(self, made, invoke, option):
+        for value in ("nan", "inf"):
+            found = invoke("probe", made, option, value, *QUICK, code=2)
+            assert f"invalid value for `{option}`" in found.stderr
+
+    def test_a_target_that_is_named_twice_is_read_once(self, made, invoke):
+        rows = rows_of(invoke("probe", made, *("--target", "@label") * 2, *QUICK, code=0))
+        assert [row["target"] for row in rows] == ["@label"]

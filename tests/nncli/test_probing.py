@@ -302,6 +302,15 @@ class TestPartition:
         for a, b in zip(found.folds, found.folds[1:]):  # noqa: B905
             assert np.bincount(y[found.train[a:b]], minlength=3).tolist() == [15, 9, 3]
 
+    @pytest.mark.parametrize("each", [1, 2, 3])
+    def test_the_sides_have_their_sizes_where_every_class_is_rare(self, each):
+        y = np.arange(600) // each
+        found = divide(
+            np.arange(600), y, usable=np.ones(600, bool), share=0.25, folds=5, seed=0, source="x"
+        )
+        assert len(found.test) == pytest.approx(150, rel=0.06)
+        assert np.diff(found.folds) == pytest.approx(np.full(5, 90), rel=0.15)
+
     def test_groups_joined_by_either_column_hang_together(self):
         assert together([["a", "a", "b", "c"], [1, 2, 2, 3]]).tolist() == [0, 0, 0, 1]
 
