@@ -46,6 +46,17 @@ RANGES = pa.schema(
         ("seed", WHOLE),
     ]
 )
+RATES = pa.schema(
+    [
+        *((name, QUESTION[name]) for name in QUESTION),
+        ("lipschitz", NUMBER),
+        ("sampled", NUMBER),
+        ("margin", NUMBER),
+        ("radius", NUMBER),
+        ("numerics", TEXT),
+        ("seed", WHOLE),
+    ]
+)
 
 
 def verdict_schema(stages: Iterable[str], *, local: bool) -> pa.Schema:

@@ -131,6 +131,11 @@ METHODS = (
     metavar="FILE",
     help="Write a table of what each output can be: proved, and reached by attacks.",
 )
+@click.option(
+    "--lipschitz",
+    is_flag=True,
+    help="Write how fast outputs can change, everywhere or within --epsilon, in place of verdicts.",
+)
 @click.option("--timings", is_flag=True, help="Add columns with the seconds of each stage.")
 @options.seed
 @options.threads
@@ -151,12 +156,18 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
     """
     from nncli.commands.verify.checking import check_all
     from nncli.commands.verify.deciding import decide_all
+    from nncli.commands.verify.questions import near
+    from nncli.commands.verify.rates import write_rates
 
     if given["check"]:
         _demand_only_check(checkpoints, given)
         questions = _asked(checkpoints, given) if _ways(given) else None
         if not check_all(checkpoints, questions, given):
             click.get_current_context().exit(1)
+        return
+    if given["lipschitz"]:
+        _demand_examples(checkpoints, given)
+        write_rates(near(checkpoints, given), given)
         return
     _demand_one_question(checkpoints, given)
     verdicts = decide_all(_asked(checkpoints, given), given)
@@ -194,11 +205,28 @@ def _ways(given: dict[str, Any]) -> list[str]:
     return [name for name, one in asked.items() if one]
 
 
+def _demand_examples(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
+    """Refuse what has no meaning where rates of change are asked for."""
+    useless = options.typed(
+        "vnnlibs", "specifications", "instances", "method", "timeout", "counterexamples",
+        "certificate", "bounds", "ranges", "timings",
+    )  # fmt: skip
+    if useless:
+        raise UsageError(
+            f"`--lipschitz` is about networks and examples of `--data`; it has no `{useless[0]}`"
+        )
+    if not checkpoints:
+        raise UsageError("no checkpoint is given")
+    options.demand_one_stdin(*checkpoints)
+    options.demand_other_output(given["output"], checkpoints)
+
+
 def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
     """Refuse what a check has no use for."""
     useless = options.typed(
-        "method", "timeout", "counterexamples", "certificate", "bounds", "ranges", "timings"
-    )
+        "method", "timeout", "counterexamples", "certificate", "bounds", "ranges", "timings",
+        "lipschitz",
+    )  # fmt: skip
     if useless:
         raise UsageError(
             f"`--check` proves from what is in the certificate; `{useless[0]}` is for proofs anew"

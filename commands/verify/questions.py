@@ -23,6 +23,7 @@ class Task:
     seconds: float
     keys: dict[str, Any]
     label: int | None = None
+    point: Any = None  # the example, where it is about one
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def near(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions:
     origins = survey(expand(checkpoints), given["arch"], "cpu")
     return Questions(
         _neighbourhoods(origins, examples, given),
-        len(origins) * len(examples.x) * len(given["epsilons"]),
+        len(origins) * len(examples.x) * len(_epsilons(given)),
         [*origins, examples],
         local=True,
         facts={"data": data_facts(examples, given["limit"], options.portable)},
@@ -79,13 +80,18 @@ def _neighbourhoods(
         if given["truth"] == "answer" or y is None:
             y = subject.outputs(flat).argmax(dim=1).numpy()
         for row, label, name in zip(x, y.tolist(), examples.example_id, strict=True):
-            for epsilon in given["epsilons"]:
+            for epsilon in _epsilons(given):
                 asked = robustness(
                     str(name), row, label, epsilon,
                     outputs=subject.network.outputs, norm=given["norm"], limits=limits,
                 )  # fmt: skip
                 keys = {"label": label, "norm": given["norm"], "epsilon": _number(epsilon)}
-                yield Task(subject, asked, given["timeout"], keys, label)
+                yield Task(subject, asked, given["timeout"], keys, label, row)
+
+
+def _epsilons(given: dict[str, Any]) -> tuple[str, ...]:
+    """The extents of neighbourhoods; where none is given, examples themselves."""
+    return tuple(given["epsilons"]) or ("0",)
 
 
 def _number(epsilon: str) -> float:
