@@ -7,9 +7,14 @@ The first line is `unsat` (the property holds), `sat` (it is violated), `unknown
     ((X_0 0.25)
     (X_1 -1.0)
     (Y_0 3.5))
+
+Of a list of instances there is a line for each, without its counterexample.
 """
 
+import csv
+import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nncli.errors import ArtifactError
@@ -74,12 +79,12 @@ def write_answer(target: str, answer: Answer, *, overwrite: bool = False) -> Non
         ArtifactError: It cannot be written, or would replace a file that holds something else.
     """
     with open_output(
-        target, kind=KIND, overwrite=overwrite or _holds_answer(target), binary=False
+        target, kind=KIND, overwrite=overwrite or holds_answer(target), binary=False
     ) as out:
         out.write(answer_text(answer).encode())
 
 
-def _holds_answer(target: str) -> bool:
+def holds_answer(target: str) -> bool:
     """Whether a file starts with the word of an answer, alone in its line."""
     try:
         with open(target, "rb") as file:
@@ -132,3 +137,42 @@ def _complete(name: str, side: str, numbers: dict[int, float]) -> tuple[float, .
         if place not in numbers:
             raise ArtifactError(f"`{name}`: the counterexample has no `{side}_{place}`")
     return tuple(numbers[place] for place in range(len(numbers)))
+
+
+@dataclass(frozen=True)
+class Result:
+    """A line of the results of a list.
+
+    Attributes:
+        category: The list it belongs to.
+        network: The network as listed.
+        property: The property as listed.
+        verdict: A key of `WORDS`.
+        seconds: What the answer took.
+    """
+
+    category: str
+    network: str
+    property: str
+    verdict: str
+    seconds: float
+
+
+def write_results(target: str, results: Sequence[Result], *, overwrite: bool = False) -> None:
+    """Write the answers to a list: `category,network,property,prepare seconds,word,seconds`.
+
+    Args:
+        target: A path, or `-`.
+        results: A line each.
+        overwrite: Replace an existing file.
+
+    Raises:
+        ArtifactError: It cannot be written, or would replace a file.
+    """
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    for one in results:
+        word = WORDS[one.verdict]
+        lines.writerow([one.category, one.network, one.property, "0", word, f"{one.seconds:.3f}"])
+    with open_output(target, kind=KIND, overwrite=overwrite, binary=False) as out:
+        out.write(text.getvalue().encode())

@@ -132,6 +132,12 @@ METHODS = (
     help="Write a table of what each output can be: proved, and reached by attacks.",
 )
 @click.option(
+    "--results",
+    type=options.artifact,
+    metavar="FILE",
+    help="Write `sat`, `unsat`, ... as in competitions, with the counterexample; lists as CSV.",
+)
+@click.option(
     "--lipschitz",
     is_flag=True,
     help="Write how fast outputs can change, everywhere or within --epsilon, in place of verdicts.",
@@ -209,7 +215,7 @@ def _demand_examples(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Non
     """Refuse what has no meaning where rates of change are asked for."""
     useless = options.typed(
         "vnnlibs", "specifications", "instances", "method", "timeout", "counterexamples",
-        "certificate", "bounds", "ranges", "timings",
+        "certificate", "bounds", "ranges", "results", "timings",
     )  # fmt: skip
     if useless:
         raise UsageError(
@@ -224,8 +230,8 @@ def _demand_examples(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Non
 def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
     """Refuse what a check has no use for."""
     useless = options.typed(
-        "method", "timeout", "counterexamples", "certificate", "bounds", "ranges", "timings",
-        "lipschitz",
+        "method", "timeout", "counterexamples", "certificate", "bounds", "ranges", "results",
+        "timings", "lipschitz",
     )  # fmt: skip
     if useless:
         raise UsageError(
@@ -254,7 +260,7 @@ def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) ->
         raise UsageError("no checkpoint is given")
     inputs = (*checkpoints, *given["vnnlibs"], *given["specifications"])
     options.demand_one_stdin(*inputs)
-    beside = ("counterexamples", "certificate", "bounds", "ranges")
+    beside = ("counterexamples", "certificate", "bounds", "ranges", "results")
     for place in (given["output"], *(given[name] for name in beside)):
         if place:
             options.demand_other_output(place, inputs)

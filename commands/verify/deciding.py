@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from nncli import options
 from nncli.commands.verify.certificates import Proofs
-from nncli.commands.verify.findings import Counterexamples
+from nncli.commands.verify.findings import Counterexamples, Results
 from nncli.commands.verify.ranges import Ranges
 from nncli.errors import UsageError
 
@@ -17,6 +17,7 @@ SIDE = {  # what else is written, and its kind
     "certificate": "certificate",
     "bounds": "bounds",
     "ranges": "table",
+    "results": "answer",
 }
 
 
@@ -35,6 +36,7 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
         ("counterexamples",): Counterexamples,
         ("certificate",): Proofs,
         ("bounds", "ranges"): Ranges,
+        ("results",): Results,
     }
     collecting = [
         make(questions, given)
@@ -73,6 +75,7 @@ def demand_places(given: dict[str, Any]) -> None:
     """
     from pathlib import Path
 
+    from nncli.formats.competition_results import holds_answer
     from nncli.formats.output import open_output
 
     taken = {given["output"]: "--output"}
@@ -85,7 +88,8 @@ def demand_places(given: dict[str, Any]) -> None:
             raise UsageError(f"`{taken[place]}` and `--{name}` would both go to {where}")
         taken[place] = f"--{name}"
         if place != "-" and (Path(place).is_file() or not Path(place).exists()):
-            open_output(place, kind=kind, overwrite=given["overwrite"]).discard()
+            replaced = given["overwrite"] or (name == "results" and holds_answer(place))
+            open_output(place, kind=kind, overwrite=replaced).discard()
 
 
 def numbers_at_once(given: dict[str, Any]) -> int:

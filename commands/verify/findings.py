@@ -1,5 +1,6 @@
-"""Inputs that violate, as a dataset."""
+"""What was found: inputs that violate as a dataset, answers as competitions exchange them."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nncli import options
@@ -47,3 +48,45 @@ class Counterexamples:
             entry=options.entry("dataset", inputs=self.questions.inputs, seed=self.given["seed"]),
             overwrite=self.given["overwrite"],
         )
+
+
+class Results:
+    """The answers of a call in the words of the competitions, for `--results`."""
+
+    def __init__(self, questions: "Questions", given: dict[str, Any]) -> None:
+        self.single = questions.count == 1
+        self.given = given
+        self.found: list[Any] = []
+
+    def take(self, task: "Task", answer: "Answer") -> None:
+        """Keep the answer to a task."""
+        from nncli.formats.competition_results import Answer as Told
+        from nncli.formats.competition_results import Result
+
+        if self.single:
+            told = Told(answer.verdict)
+            if answer.counterexample is not None:
+                y = task.subject.outputs(answer.counterexample[None])[0]
+                x = tuple(answer.counterexample.tolist())
+                told = Told(answer.verdict, x, tuple(y.double().tolist()))
+            self.found.append(told)
+            return
+        self.found.append(
+            Result(
+                Path(self.given["instances"] or "-").resolve().parent.name,
+                options.portable(task.subject.name),
+                options.portable(task.asked.name),
+                answer.verdict,
+                sum(answer.seconds.values()),
+            )
+        )
+
+    def write(self) -> None:
+        """Write a single answer with its counterexample, or a line for each."""
+        from nncli.formats.competition_results import write_answer, write_results
+
+        place, replaced = self.given["results"], self.given["overwrite"]
+        if self.single:
+            write_answer(place, self.found[0], overwrite=replaced)
+        else:
+            write_results(place, self.found, overwrite=replaced)
