@@ -282,7 +282,7 @@ def test_the_picture_of_the_curves_has_a_line_for_each_order(files, invoke):
         text = invoke("plot", name, "-f", "text", code=0).stdout
         for order in ("confidence", "difference", "oracle"):
             assert order in text
-        assert invoke("plot", name, "-o", f"{name}.png", code=0).stderr == ""
+    assert invoke("plot", "e.parquet", "-o", "e.png", code=0).stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -106,10 +106,10 @@ def test_what_a_case_has_to_do_with_the_area_is_what_leaving_it_out_takes_away(t
 
 
 def test_intervals_of_areas_cover_and_those_of_their_differences():
-    scores, loss = world(200_000, 0)
+    scores, loss = world(100_000, 0)
     truth = risk_areas(asked(scores, loss))
     gap = truth.whole[1].minus(truth.whole[0])
-    runs, hits = 1000, np.zeros(3)
+    runs, hits = 600, np.zeros(3)
     for seed in range(runs):
         question = asked(*world(300, seed + 1))
         found = risk_areas(question)
@@ -119,7 +119,7 @@ def test_intervals_of_areas_cover_and_those_of_their_differences():
             hits[place] += row["low"] <= wanted <= row["high"]
         mine = found.whole[1].minus(found.whole[0])
         hits[2] += abs(mine.value - gap.value) <= 1.96 * mine.error(None)
-    assert (abs(hits / runs - 0.95) < 0.02 + 2 * 0.007).all(), hits / runs
+    assert (abs(hits / runs - 0.95) < 0.02 + 2 * 0.009).all(), hits / runs
 
 
 def test_coverage_at_a_risk_is_the_last_at_which_the_risk_is_kept():
@@ -235,7 +235,7 @@ def test_intervals_of_areas_and_risks_and_their_differences_cover():
     hits = np.zeros(len(wanted))
     for seed in range(runs):
         sample = world(300, seed + 1)
-        settings = {"coverages": (0.8,), "resamples": 200, "seed": seed}
+        settings = {"coverages": (0.8,), "resamples": 120, "seed": seed}
         found = by_name(evaluate(asked(*sample, **settings)).rows)
         hits += [found[one]["low"] <= truth[one]["value"] <= found[one]["high"] for one in wanted]
     # 93 to 97 %, but for what 150 runs leave to chance (1.8 points)
@@ -244,9 +244,9 @@ def test_intervals_of_areas_and_risks_and_their_differences_cover():
 
 
 def test_many_cases_in_random_groups_have_the_intervals_of_single_draws(monkeypatch):
-    scores, loss = world(9000, 7)
-    assert len(loss) > resampling.FEW
-    binned = by_name(evaluate(asked(scores, loss, resamples=800)).rows)
+    scores, loss = world(4000, 7)
+    monkeypatch.setattr(resampling, "FEW", 3000)
+    binned = by_name(evaluate(asked(scores, loss, resamples=600)).rows)
     monkeypatch.setattr(resampling, "FEW", 10_000)
     single = by_name(evaluate(asked(scores, loss, resamples=400, seed=1)).rows)
     for key, row in single.items():
