@@ -96,7 +96,7 @@ class Cell:
     Attributes:
         proved: Whether the branch has no counterexample, by a bound of our own.
         witness: (n,) the input that comes nearest to one, if the branch is not proved.
-        neuron: The open ReLU whose triangle is missed by most there, `None` without open ones.
+        neuron: The open ReLU that is furthest from its function there, `None` without open ones.
     """
 
     proved: bool
@@ -104,25 +104,31 @@ class Cell:
     neuron: Neuron | None = None
 
 
-def decide_cell(setting: Setting, branch: Branches, seconds: float = float("inf")) -> Cell:
+def decide_cell(
+    setting: Setting,
+    branch: Branches,
+    seconds: float = float("inf"),
+    numbers: float = float("inf"),
+) -> Cell:
     """Prove that a branch has no counterexample, if a linear programme shows it.
 
     Args:
         setting: The network and the question.
         branch: One branch. With curved activations it is left open.
         seconds: Time for the solver.
+        numbers: Numbers that the programme may have; a larger one is not made.
 
     Returns:
-        The answer.
+        The answer. Where there is no programme, any open neuron is as good as another.
     """
-    if not setting.network.pieces:
-        return Cell(False)
+    if not setting.network.pieces or demands(setting, branch) > numbers:
+        return Cell(False, None, _first_open(branch))
     programme = programme_of(setting, branch)
     if not programme.is_usable:
         return Cell(False)
     solved = _solved(programme, seconds)
     if solved.x is None:
-        return Cell(False)
+        return Cell(False, None, _first_open(branch))
     if solved.status == 0 and _holds(setting, branch, programme, solved):
         return Cell(True)
     point = solved.x[:-1]
@@ -132,6 +138,14 @@ def decide_cell(setting: Setting, branch: Branches, seconds: float = float("inf"
         gaps = programme.after @ point - np.maximum(slope @ point + value, 0)
         neuron = programme.open[int(np.argmax(gaps))]
     return Cell(False, candidate(setting, point[: programme.inputs]), neuron)
+
+
+def _first_open(branch: Branches) -> Neuron | None:
+    for place, (low, high) in branch.limits.items():
+        bent = torch.nonzero(unstable(low[0], high[0])).flatten()
+        if len(bent):
+            return place, int(bent[0])
+    return None
 
 
 def candidate(setting: Setting, point: Numbers) -> Tensor:

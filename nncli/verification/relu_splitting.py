@@ -2,7 +2,7 @@
 
 A branch fixes the signs of some neurons: their ReLUs become linear, and what the signs say enters
 the bound by multipliers. Branches are bounded in batches, slopes and multipliers starting from
-those of the branch they came from. Where every neuron of a branch is fixed, a linear programme
+those of the branch they came from. Where every neuron that matters is fixed, a linear programme
 decides (`nncli.verification.cells`).
 
 References:
@@ -17,7 +17,15 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import Below
-from nncli.verification.branches import Branches, Setting, halves, joined, root, still_open
+from nncli.verification.branches import (
+    Branches,
+    Setting,
+    halves,
+    joined,
+    neuron_index,
+    root,
+    still_open,
+)
 from nncli.verification.cells import decide_cell
 from nncli.verification.certifying.leaves import Branching
 from nncli.verification.clock import Clock
@@ -29,6 +37,7 @@ from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.relaxation import unstable
 
 CANDIDATES = 3  # neurons tried for each branch before one is split
+ENOUGH = 1e-3  # of a bound: where no neuron costs so much, a linear programme says which matters
 
 
 def split_relus(
@@ -102,13 +111,18 @@ def split_relus(
         stuck += int(beyond.sum())
         scores = _scores(setting, branches, found, trail)
         scores, branches = scores[~beyond], branches[~beyond]
-        ended = scores.amax(dim=1) <= 0
+        ended = scores.amax(dim=1) <= ENOUGH * branches.margin.abs()
         for place in torch.nonzero(ended).flatten():
             clock.check()
-            cell = decide_cell(setting, branches[place : place + 1])
+            branch = branches[place : place + 1]
+            cell = decide_cell(setting, branch, clock.left, numbers)
             if cell.witness is not None and confirm(cell.witness):
                 return Splitting(False, cell.witness, 0, done)
-            stuck += not cell.proved
+            if cell.neuron is None:
+                stuck += not cell.proved
+            else:
+                neuron = torch.tensor([neuron_index(branch, cell.neuron)])
+                waiting.append(halves(branch, neuron, tree))
         branches, scores = branches[~ended], scores[~ended]
         if len(branches):
             waiting.append(_split(setting, branches, scores, tree))
@@ -161,7 +175,7 @@ def _scores(setting: Setting, branches: Branches, found: Below, trail: dict[int,
         chord_loss = -high * low / (high - low).clamp_min(1e-300)
         line_loss = (slope * -low + (1 - slope) * high) / 2
         loss = -factors.clamp_max(0) * chord_loss + factors.clamp_min(0) * line_loss
-        parts.append(torch.where(bent, loss + 1e-12, 0.0))
+        parts.append(torch.where(bent, loss, 0.0))
     return torch.cat([*parts, each.new_zeros(len(each), 1, dtype=torch.float64)], dim=1)
 
 
