@@ -97,6 +97,8 @@ def join(sources: Sequence[Source], wanted: Wanted) -> ScoredCases:
     dropped = count_dropped(used, places, whole)
     if not whole.any():
         raise ArtifactError(f"no case of {names_of(used)} has every score and an outcome")
+    if outcome[0].sign < 0:
+        _demand_shares(outcome[0], np.stack(losses)[:, whole], ids[whole])
     grouped = None
     if group is not None:
         grouped = group.raw(places)[whole]
@@ -138,6 +140,18 @@ class _Column:
             )
         found: F64 = self.offset + self.sign * raw
         return found
+
+
+def _demand_shares(column: _Column, losses: F64, ids: Array) -> None:
+    """Refuse answers that are said to be more than right, or less than wrong."""
+    strange = ((losses < 0) | (losses > 1)).any(axis=0)
+    if strange.any():
+        at = int(np.argmax(strange))
+        raise ArtifactError(
+            f"`{column.name}` of example `{ids[at]}` in `{column.source.name}` is "
+            f"{1 - losses[0, at]:g}, neither right (1) nor wrong (0)",
+            hint="`--outcome` takes any numbers: what it costs to keep a case",
+        )
 
 
 def _find(sources: Sequence[Source], name: str) -> list[_Column]:

@@ -156,7 +156,11 @@ def _risk_areas(question: Question, risks: RiskAreas, place: int) -> list[Row]:
     for metric, several in (("aurc", risks.whole), ("excess-aurc", risks.excess)):
         area = several[place]
         row = _row(question, question.names[place], metric, None)
-        found.append({**row, "value": area.value, **area.interval(question.group)})
+        signed = metric == "aurc" and bool((question.losses[place] < 0).any())
+        told = area.interval(question.group)  # of what is never below 0
+        if signed:
+            told = normal_interval(area.value, area.error(question.group))
+        found.append({**row, "value": area.value, **told})
     return found
 
 

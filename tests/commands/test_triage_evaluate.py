@@ -193,3 +193,20 @@ def test_a_csv_says_the_same_as_parquet(invoke, tmp_path, monkeypatch):
     words = ("-f", "csv", "--resamples", "20")
     one = invoke("triage", "evaluate", "t.parquet", *words, code=0)
     assert invoke("triage", "evaluate", "t.csv", *words, code=0).stdout == one.stdout
+
+
+def test_answers_that_are_neither_right_nor_wrong_are_refused():
+    pq.write_table(pa.table({"example_id": [0, 1, 2], "s": [0.1, 0.2, 0.3], "ok": [1, 0, 7]}), "t")
+    done = nncli("t", "--score", "s", "--correct", "ok", code=3)
+    assert "`ok` of example `2` in `t` is 7, neither right (1) nor wrong (0)" in done.stderr
+
+
+def test_an_area_of_gains_may_be_below_zero_and_has_an_interval_all_the_same():
+    chance = np.random.default_rng(0)
+    cost = chance.standard_normal(50) - 2
+    table = {"example_id": np.arange(50), "s": cost + chance.standard_normal(50), "cost": cost}
+    pq.write_table(pa.table(table), "t")
+    nncli("t", "--score", "s", "--outcome", "cost")
+    rows = [one for one in pq.read_table("out.parquet").to_pylist() if one["metric"] == "aurc"]
+    assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"] < 0
+    assert rows[0]["value"] - rows[0]["low"] == pytest.approx(rows[0]["high"] - rows[0]["value"])
