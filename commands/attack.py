@@ -1,6 +1,5 @@
 """`nncli attack`: how near to examples networks err, and how the error grows with the radius."""
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import click
 
 from nncli import options
 from nncli.errors import MismatchError, UsageError
+from nncli.parameters import FARTHEST, Radius
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ POSITIVE = click.IntRange(min=1)
 @click.option(
     "--epsilon",
     "epsilons",
-    type=options.Finite(min=0),
+    type=Radius(),
     multiple=True,
     metavar="E",
     help="Radius to attack at, in units of the input (repeatable).  [default: 15, by the data]",
@@ -351,13 +351,12 @@ def _radii(
         raise UsageError("`--radii` and `--epsilon` exclude each other")
     if radii:
         low, high, count = radii
-        if not (0 < low < high < math.inf and count > 1):
+        if not (0 < low < high <= FARTHEST and count > 1):
             raise UsageError(
-                f"`--radii {low:g} {high:g} {count}` is no grid", hint="0 < LOW < HIGH, and N >= 2"
+                f"`--radii {low:g} {high:g} {count}` is no grid",
+                hint=f"0 < LOW < HIGH <= {FARTHEST:g}, and N >= 2",
             )
         return log_grid(low, high, count)
-    if not all(map(math.isfinite, epsilons)):
-        raise UsageError("the radius of an attack is a finite number")
     found = tuple(sorted({one for one in epsilons if one}))
     if epsilons and not found:
         raise UsageError("`--epsilon 0` is no attack", hint="it is always in the table")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nncli import options
+from nncli.parameters import Radius
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +37,7 @@ FORMATS = ["auto", "parquet", "safetensors", "csv", "jsonl", "json", "table", "m
 @click.option(
     "--epsilon",
     "epsilons",
-    type=click.FloatRange(min=0),
+    type=Radius(),
     multiple=True,
     metavar="E",
     help="Radius of the attack in units of the input (repeatable; 0 is clean).",
@@ -197,9 +198,8 @@ def _changes(
         raise UsageError("`--epsilon` needs an attack", hint="for example `--attack pgd`")
     if severities and not corruptions:
         raise UsageError("`--severity` needs a corruption", hint="for example `--corruption blur`")
-    if not all(map(math.isfinite, (*epsilons, *sigmas))):
-        what = "the radius of an attack" if epsilons else "the standard deviation of noise"
-        raise UsageError(f"{what} is a finite number")
+    if not all(map(math.isfinite, sigmas)):
+        raise UsageError("the standard deviation of noise is a finite number")
     if attack:
         found = [Change(attack, radius, cast(Norm, norm), target) for radius in epsilons]
     elif sigmas:

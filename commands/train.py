@@ -11,6 +11,7 @@ import click
 
 from nncli import options
 from nncli.errors import ArtifactError, MismatchError, NoAnswerError, UsageError
+from nncli.parameters import Radius
 
 if TYPE_CHECKING:
     from nncli.formats.datasets import Dataset
@@ -157,7 +158,7 @@ class Series:
 )
 @click.option(
     "--epsilon",
-    type=click.FloatRange(min=0),
+    type=Radius(),
     default=0.0,
     metavar="E",
     help="Robust training: radius of the ball around each example.",

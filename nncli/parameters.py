@@ -13,6 +13,8 @@ from click.shell_completion import CompletionItem
 
 from nncli.errors import closest
 
+FARTHEST = 1e15  # radius, in units of the input: the square of much more is infinite in float32
+
 
 class Artifact(click.ParamType[str]):
     """An input: a path or `-`. Whether it is there is for whoever opens it to say."""
@@ -48,6 +50,22 @@ class Finite(click.FloatRange):
         found = float(super().convert(value, param, ctx))
         if not math.isfinite(found):
             self.fail(f"{found} is no finite number", param, ctx)
+        return found
+
+
+class Radius(Finite):
+    """The radius of a ball around inputs, not below 0."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Accept a number whose square float32 holds."""
+        found = super().convert(value, param, ctx)
+        if found > FARTHEST:
+            self.fail(f"{found:g} is farther than {FARTHEST:g}, which is the most", param, ctx)
         return found
 
 
@@ -123,7 +141,9 @@ class Target(click.ParamType[Any]):
         """Accept the word or a whole number."""
         if isinstance(value, int) or value == "least-likely":
             return value
-        return click.IntRange(min=0).convert(value, param, ctx)
+        if not str(value).isdecimal():
+            self.fail(f"`{value}` is no class: 0, 1, ... or `least-likely`", param, ctx)
+        return int(value)
 
 
 class LayerGlob(click.ParamType[str]):

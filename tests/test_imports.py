@@ -16,7 +16,7 @@ FOLDERS = {"nncli": "nncli", "commands": "nncli.commands", "formats": "nncli.for
 HEAVY = {"torch", "numpy", "scipy", "pyarrow", "datasets", "safetensors", "matplotlib", "rich"}
 HEAVY |= {"tqdm", "transformers", "onnx", "sklearn", "pandas", "PIL"}
 CORE = ("nncli.cli", "nncli.groups", "nncli.options", "nncli.parameters")
-AFFORDABLE = ("nncli.options", "nncli.groups", "nncli.errors")
+AFFORDABLE = ("nncli.options", "nncli.parameters", "nncli.groups", "nncli.errors")
 MAY_READ_FORMATS = (*CORE, "nncli.checkpoints")
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from nncli.errors import ArtifactError
+from nncli.formats.entry import demand_kind
 from nncli.formats.series import MANIFEST, METRICS
 from nncli.formats.sources import open_source
 
 TABLES = ("parquet", "arrow-file", "arrow-stream", "csv", "json", "jsonl")
+SERIES = "series"
 NO_FACTORS = ("path", "arch", "digest", *METRICS)
 
 
@@ -69,7 +71,10 @@ def series(name: str) -> list[Member]:
     """
     from nncli.formats.tables import demand_column, read_table
 
-    table = read_table(name).data
+    read = read_table(name)
+    table = read.data
+    if "path" not in table.column_names:  # a table of ours says better what it is than it lacks
+        demand_kind(read.entry, SERIES, source=name)
     demand_column(table, "path", source=name)
     folder, members = Path(name).parent, []
     for row, found in enumerate(table.to_pylist()):

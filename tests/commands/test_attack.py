@@ -374,3 +374,21 @@ def test_a_dataset_of_another_name_is_refused_before_the_work(linear, name):
     done = nncli("linear.safetensors", "--limit", 2, "--adversarial", name, code=2)
     assert "but a safetensors file is to be written" in done.stderr
     assert not done.stdout_bytes
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (("--epsilon", "nan"), "nan is no finite number"),
+        (("--epsilon", "1e300"), "1e+300 is farther than 1e+15"),
+        (("--radii", "0.1", "1e300", "3"), "0 < LOW < HIGH <= 1e+15"),
+        (("--target", "cat"), "`cat` is no class: 0, 1, ... or `least-likely`"),
+    ],
+)
+def test_what_no_network_can_answer_is_wrong_usage(linear, option, message):
+    assert message in nncli("linear.safetensors", "--limit", "2", *option, code=2).stderr
+
+
+def test_predictions_are_no_checkpoints(linear):
+    nncli("linear.safetensors", "--limit", "4", "-o", "p.parquet", command="predict")
+    assert "`p.parquet` holds predictions, expected series" in nncli("p.parquet", code=3).stderr
