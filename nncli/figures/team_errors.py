@@ -13,7 +13,7 @@ from nncli.figures.curve_pictures import Curves, Line, Panel
 F64 = NDArray[np.float64]
 
 MOST_POINTS = 400
-BOUNDS = {"random": "random", "oracle": "oracle (a bound, not attainable)"}
+BOUNDS = {"random": "random", "oracle": "oracle (not attainable)"}
 X_LABEL = "share automated"
 CAPTION = "at 0 people have all cases, at 1 the model has"
 

@@ -262,6 +262,9 @@ def _curve_rows(
                 row: Row = {"score": name, "coverage": coverage, "metric": kind, "n": n}
                 if not np.isnan(value):
                     low, high = one.interval(at)
+                    bounded = kind.endswith("-risk") and question.binary and question.group is None
+                    if low is None and bounded and len(one.drawn):
+                        low, high = _bounds(value, kind, coverage, n)
                     row |= {"value": value, "low": low, "high": high}
                 rows.append(row)
     return rows

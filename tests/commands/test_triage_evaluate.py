@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from pyarrow import csv
+from scipy.stats import binomtest
 
 from nncli.cli import cli
 from nncli.formats.tables import read_table
@@ -210,3 +211,15 @@ def test_an_area_of_gains_may_be_below_zero_and_has_an_interval_all_the_same():
     rows = [one for one in pq.read_table("out.parquet").to_pylist() if one["metric"] == "aurc"]
     assert rows[0]["low"] < rows[0]["value"] < rows[0]["high"] < 0
     assert rows[0]["value"] - rows[0]["low"] == pytest.approx(rows[0]["high"] - rows[0]["value"])
+
+
+def test_a_curve_without_errors_among_the_kept_has_the_exact_bound_there():
+    error = (np.arange(40) >= 30).astype(int)  # the ten most doubtful
+    pq.write_table(
+        pa.table({"example_id": np.arange(40), "s": np.arange(40.0), "error": error}), "t"
+    )
+    nncli("t", "--score", "s", "--curve", "curve.parquet", "--points", "3")
+    rows = pq.read_table("curve.parquet").to_pylist()
+    (row,) = [one for one in rows if one["metric"] == "kept-risk" and one["coverage"] == 0.5]
+    assert (row["value"], row["low"]) == (0, 0)
+    assert row["high"] == pytest.approx(binomtest(0, 20).proportion_ci(method="exact").high)
