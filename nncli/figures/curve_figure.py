@@ -53,7 +53,8 @@ def curve_figure(picture: Curves) -> Figure:
     figure = new_figure(width, height, picture.title, caption, right=right)
     hues = _hues(picture)
     handles: dict[str, Artist] = {}
-    for axes, panel in zip(place_panels(figure, len(panels), across), panels, strict=True):
+    drawn = list(place_panels(figure, len(panels), across))
+    for axes, panel in zip(drawn, panels, strict=True):
         axes.set_ylabel(panel.y_label)
         axes.set_xlabel(picture.x_label)
         if panel.note:
@@ -65,6 +66,7 @@ def curve_figure(picture: Curves) -> Figure:
             _draw_points(axes, panel, hues, handles)
         _scale(axes, picture, panel)
         _draw_marks(axes, panel, hues, handles)
+    _share_range([one for one, panel in zip(drawn, panels, strict=True) if panel.common])
     if handles:
         shown = list(handles)[:MOST_LEGEND]
         names = [shortened(one, LABEL_LETTERS) for one in shown]
@@ -151,6 +153,13 @@ def _scale(axes: Axes, picture: Curves, panel: Panel) -> None:
         _scale_y(axes)
     elif picture.joined:
         _bound_shares(axes, panel.lines)
+
+
+def _share_range(several: list[Axes]) -> None:
+    """One range of values for panels whose values are of one kind."""
+    ranges = [one.get_ylim() for one in several if one.lines or one.collections]
+    for one in several if ranges else []:
+        one.set_ylim(min(low for low, _ in ranges), max(high for _, high in ranges))
 
 
 def _scale_y(axes: Axes) -> None:

@@ -61,12 +61,15 @@ class Panel:
         lines: The curves.
         note: What stands in the place of curves if there are no values.
         marks: Places along x that mean something.
+        common: Its values are of one kind with those of the other panels that say so: they are
+            drawn over one range.
     """
 
     y_label: str
     lines: tuple[Line, ...]
     note: str = ""
     marks: tuple[Mark, ...] = ()
+    common: bool = False
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ UNITS = {
 SIDES = ("train_", "test_")
 NAMES = ("model_id", "attack", "measure")  # columns whose values say themselves what they are
 MOST_PANELS = 12
+SCORES = (VALUE, "control", "shuffled", "baseline", "twin")  # columns of one kind in any table
 Row = Mapping[str, Any]
 
 
@@ -134,7 +135,8 @@ def _panel(
                 colour = place if len(groups) > 1 else style
                 lines.append(Line(label, **points, style=style, colour=colour))
     empty = not any(np.isfinite(line.y).any() for line in lines)
-    return Panel(_named(title), tuple(lines), _why_empty(rows) if empty else "")
+    note = _why_empty(rows) if empty else ""
+    return Panel(_named(title), tuple(lines), note, common=not roles.long and title in SCORES)
 
 
 def _why_empty(rows: Sequence[Row]) -> str:

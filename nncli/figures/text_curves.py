@@ -45,7 +45,7 @@ def _panel(picture: Curves, panel: Panel, width: int) -> list[Text]:
     height = max(HEIGHT, min(len(panel.lines), 2 * HEIGHT))
     log = picture.y_scale == "log"
     heights = [np.log10(line.y) if log else line.y for line in panel.lines]
-    low, high = _range(heights)
+    low, high = _range(_heights(picture, panel))
     at = (0, height // 2, height - 1)
     values = [high - (high - low) * row / (height - 1) for row in at]
     ticks = dict(zip(at, _numbers(values, log=log), strict=True))
@@ -73,6 +73,13 @@ def _panel(picture: Curves, panel: Panel, width: int) -> list[Text]:
     drawn.append(styled(" " * (left + 2) + picture.x_label, "dim"))
     drawn += [styled(" " * (left + 2) + _said(one), "dim") for one in panel.marks]
     return drawn
+
+
+def _heights(picture: Curves, panel: Panel) -> list[F64]:
+    """The values that decide on the range of a panel: those of all panels that share it."""
+    several = [one for one in picture.panels if one.common] if panel.common else [panel]
+    values = [line.y for one in several if not one.note for line in one.lines]
+    return [np.log10(one) for one in values] if picture.y_scale == "log" else values
 
 
 def _said(mark: Mark) -> str:

@@ -180,3 +180,14 @@ def test_a_logarithmic_axis_needs_positive_numbers_and_curves():
     grid = [{"layer_a": a, "layer_b": b, "metric": "m", "value": 0.5} for a in "xy" for b in "xy"]
     with pytest.raises(UsageError, match="has no curves"):
         on_log_axes(picture(grid), ("y",), source="t")
+
+
+def test_a_score_and_its_twin_in_panels_of_their_own_have_one_range_and_bits_have_theirs():
+    twin = {"layer": ["a", "b"], "metric": ["accuracy"] * 2, "value": [0.97, 0.99]}
+    table = pa.table({**twin, "twin": [0.98, 0.6], "bits": [400.0, 200.0]})
+    found = table_picture(table, source="t", facts={}, x="layer", y=("value", "twin", "bits"))
+    value, other, bits = (axes.get_ylim() for axes in draw(found).axes[:3])
+    assert value == other
+    assert value[0] < 0.6 < 0.99 < value[1] < 1.1
+    assert bits[0] > 100
+    assert drawn(found, width=60).plain.count("0.99 ") == 2
