@@ -1,0 +1,103 @@
+"""Verdicts of properties with edges, through the real command: a wrong one would be trusted."""
+
+import re
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import save_file
+
+from nncli.cli import cli
+
+METHODS = ("auto", "crown", "input-split", "relu-split", "milp")
+CODES = {"verified": 0, "violated": 1, "unknown": 4, "timeout": 4}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """y_0 = relu(x_0) + relu(x_1), y_1 = relu(x_0) - relu(x_1)."""
+    place = tmp_path_factory.mktemp("edges")
+    tensors = {
+        "block.0.linear.weight": np.eye(2, dtype=np.float32),
+        "block.0.linear.bias": np.zeros(2, np.float32),
+        "head.weight": np.array([[1, 1], [1, -1]], np.float32),
+        "head.bias": np.zeros(2, np.float32),
+    }
+    save_file(tensors, place / "net.safetensors")
+    return place
+
+
+HEAD = "".join(f"(declare-const X_{i} Real)\n(declare-const Y_{i} Real)\n" for i in range(2))
+
+
+def box(*limits):
+    pairs = zip(range(2), limits, strict=True)
+    return "".join(
+        f"(assert (>= X_{i} {low}))\n(assert (<= X_{i} {high}))\n" for i, (low, high) in pairs
+    )
+
+
+UNIT = box((-1, 1), (-1, 1))
+HALF = box((0.5, 0.5), (-0.25, -0.25))  # y = (1/2, 1/2)
+
+
+def verdict(folder, text, method):
+    """The verdict in the table, which the exit code must tell as well."""
+    (folder / "p.vnnlib").write_text(HEAD + text)
+    words = ["verify", folder / "net.safetensors", "--arch", "mlp:2-2-2", "--vnnlib",
+             folder / "p.vnnlib", "--method", method, "--timeout", "20", "--overwrite",
+             "-o", folder / "t.parquet"]  # fmt: skip
+    done = CliRunner().invoke(cli, [str(one) for one in words])
+    if done.exit_code == 3:
+        return re.sub(r"\s+", " ", done.output)
+    (found,) = pq.read_table(folder / "t.parquet")["verdict"].to_pylist()
+    assert done.exit_code == CODES[found], done.output
+    return found
+
+
+# what holds, and where one of the methods is exact enough to say so
+CASES = [
+    ("constant inputs, reached", HALF + "(assert (>= Y_0 0.5))", False),
+    ("constant inputs, missed", HALF + "(assert (>= Y_0 0.5001))", True),
+    ("a tie at constant inputs", HALF + "(assert (>= Y_1 Y_0))", False),
+    ("one constant input", box((0.5, 0.5), (-1, 1)) + "(assert (<= Y_0 0.4999))", True),
+    ("one constant input, reached", box((0.5, 0.5), (-1, 1)) + "(assert (<= Y_0 0.5))", False),
+    ("both signs", UNIT + "(assert (<= Y_0 0)) (assert (>= Y_0 0))", False),
+    ("a contradiction", UNIT + "(assert (<= Y_0 0.1)) (assert (>= Y_0 0.2))", True),
+    ("no blanks", UNIT + "(assert(and(>= Y_0 1.9)(<= Y_1 0.2)))", False),
+    (
+        "or, and then one more",  # the second assert limits both alternatives
+        UNIT + "(assert (or (<= Y_1 -0.5) (>= Y_1 0.5)))(assert (<= Y_0 0.4))",
+        True,
+    ),
+    (
+        "or, and then one more, reached",
+        UNIT + "(assert (or (<= Y_1 -0.5) (>= Y_1 0.5)))(assert (<= Y_0 0.6))",
+        False,
+    ),
+    ("never negative", UNIT + "(assert (<= Y_0 -0.001))", True),
+    ("at its least value", UNIT + "(assert (<= Y_0 0))", False),
+]
+
+
+@pytest.mark.parametrize(("text", "holds"), [one[1:] for one in CASES], ids=[c[0] for c in CASES])
+def test_no_method_errs_and_exact_ones_answer(folder, text, holds):
+    for method in METHODS:
+        found = verdict(folder, text, method)
+        assert found in CODES
+        assert found != ("violated" if holds else "verified")
+        if method in ("auto", "input-split", "milp"):
+            assert found == ("verified" if holds else "violated")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        box((1, 0), (-1, 1)) + "(assert (>= Y_0 -5))",
+        box((0, 1), (0.3, 0.2)) + "(assert (>= Y_0 -5))",
+    ],
+)
+def test_an_empty_box_is_no_ground_for_a_counterexample(folder, text):
+    for method in METHODS:
+        assert verdict(folder, text, method) == "verified"
