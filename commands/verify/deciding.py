@@ -3,9 +3,6 @@
 from typing import TYPE_CHECKING, Any
 
 from nncli import options
-from nncli.commands.verify.certificates import Proofs
-from nncli.commands.verify.findings import Counterexamples, Results
-from nncli.commands.verify.ranges import Ranges
 from nncli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,6 +20,9 @@ SIDE = {  # what else is written, and its kind
 
 def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     """Decide every task as its turn comes; the verdicts, in order."""
+    from nncli.commands.verify.certificates import Proofs
+    from nncli.commands.verify.findings import Counterexamples, Results
+    from nncli.commands.verify.ranges import Ranges
     from nncli.formats.tables import create_table, from_rows
     from nncli.formats.verdict_tables import verdict_schema
     from nncli.verification.portfolio import STAGES, Setting, decide
