@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from nncli.errors import ArtifactError
 from nncli.probing.features import F64, Index, Scaling, Training, rotate, standardise
 from nncli.probing.fitted import Fitted
 from nncli.probing.partition import divide, duplicates, together
@@ -78,6 +79,14 @@ def plan_of(group: Index, disagree: NDArray[np.bool_], folds: int, seed: int, so
     Raises:
         ArtifactError: There are too few groups.
     """
+    count = len(np.unique(group))
+    if count < folds:
+        raise ArtifactError(
+            f"`{source}` has {count} independent cases that two people or more have read, too few "
+            f"for {folds} folds",
+            hint="`--folds` asks for fewer; cases of one group, or with the same features, count "
+            "as one",
+        )
     usable = np.ones(len(group), bool)
     told = {"usable": usable, "share": 1 / folds, "folds": folds - 1}
     found = divide(group, disagree.astype(np.int64), seed=seed, source=source, **told)  # type: ignore[arg-type]

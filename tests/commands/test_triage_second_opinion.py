@@ -240,3 +240,10 @@ def test_cases_without_a_group_are_no_group_of_their_own():
     words = ("a.safetensors", "--ratings", "ratings.parquet", "--columns", "c.parquet")
     done = nncli(*words, "--groups", "patient", code=3)
     assert "1 of 240 cases have no `patient` in `c.parquet` (the first is `0`)" in done.stderr
+
+
+def test_more_folds_than_cases_are_refused_with_the_count_of_cases():
+    done = nncli("a.safetensors", "--ratings", "ratings.parquet", "--folds", 300, code=3)
+    assert "has 240 independent cases that two people or more have read, too few for 300" in (
+        done.stderr
+    )
