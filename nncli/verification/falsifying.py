@@ -58,9 +58,10 @@ def falsify(
         A confirmed counterexample if there is one, and how near each violation came.
     """
     generator = torch.Generator().manual_seed(seed)
-    single = network.cast(torch.float32)
+    single = network.single
     count = len(query.violations)
     nearest = torch.full((count,), torch.inf, dtype=torch.float64)
+    best = torch.zeros(count, network.inputs, dtype=torch.float64)
     starts = ROUND
     for turn in range(rounds):
         x = starting_points(query.region, count, starts, generator, corners=turn % 2 == 1)
@@ -69,12 +70,15 @@ def falsify(
             margins = query.reached(x, single(x))
             own = margins.diagonal(dim1=-2, dim2=-1) if count > 1 else margins[..., 0]
             reached = own.detach().double().reshape(starts, count)
-            nearest = torch.minimum(nearest, reached.amin(dim=0))
+            least, start_of = reached.min(dim=0)
+            better = torch.nonzero(least < nearest).flatten()
+            nearest[better] = least[better]
+            best[better] = x.detach().double()[start_of[better], better]
             hit = torch.nonzero(reached <= 0)
             for start, violation in hit[:4]:
                 candidate = x[start, violation].detach().double()
                 if confirm(candidate):
-                    return Attack(candidate, nearest)
+                    return Attack(candidate, _exactly(network, query, nearest, best))
             if one == STEPS or clock.left < 0:
                 break
             (slope,) = torch.autograd.grad(own.sum(), x)
@@ -82,7 +86,14 @@ def falsify(
         if clock.left < 0:
             break
         starts *= 2
-    return Attack(None, nearest)
+    return Attack(None, _exactly(network, query, nearest, best))
+
+
+def _exactly(network: Network, query: Query, nearest: Tensor, points: Tensor) -> Tensor:
+    """The margins (V,) at the nearest points (V, n), in float64 as bounds are."""
+    points = torch.minimum(torch.maximum(points, query.region.low), query.region.high)
+    reached = query.reached(points, network(points)).diagonal()
+    return torch.where(nearest.isfinite(), reached, nearest)
 
 
 def starting_points(
