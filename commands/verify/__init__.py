@@ -239,6 +239,11 @@ def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> N
         )
     if _ways(given):
         _demand_one_question(checkpoints, given)
+    elif asking := options.typed("data", "split", "limit", "norm", "truth", "limits"):
+        raise UsageError(
+            f"`{asking[0]}` asks nothing without `--epsilon`",
+            hint="`--check` alone checks all that the certificate proves",
+        )
     options.demand_one_stdin(given["check"], *checkpoints)
     options.demand_other_output(given["output"], (given["check"], *checkpoints))
 

@@ -126,7 +126,7 @@ def _strange(origin: "Origin", certificate: "Certificate") -> str:
     if not certificate.proofs:
         return "the certificate holds no proof"
     names = ", ".join(f"`{name}`" for name, _ in certificate.networks[:3])
-    return f"these are not the weights that the certificate is about ({names})"
+    return f"the certificate is about other weights ({names})"
 
 
 def _checked(
@@ -203,7 +203,7 @@ def _proofs_of(
         else:
             reason = "the certificate holds no proof of this property"
             if subject.digest not in known:
-                reason = "these are not the weights that the certificate is about"
+                reason = "the certificate is about other weights"
             row = _row(subject.name, None, task.asked.words, reason) | {"property": digest(text)}
         yield row | {"instance": options.without_descriptor(task.asked.name)}
 

@@ -85,10 +85,10 @@ def test_a_changed_weight_is_rejected(made, name):
     save_file(tensors, made / "other.safetensors")
     found, rows = check(made, net="other.safetensors")
     assert found.exit_code == 1
-    assert "not the weights" in rows[0]["reason"]
+    assert "other weights" in rows[0]["reason"]
     found, rows = check(made, "--specification", made / "limits.txt", net="other.safetensors")
     assert found.exit_code == 1
-    assert "not the weights" in rows[0]["reason"]
+    assert "other weights" in rows[0]["reason"]
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +189,9 @@ def test_what_is_no_certificate_is_refused_by_name(made):
     found = run("verify", "--check", made / "proof.safetensors", "--method", "ibp")
     assert found.exit_code == 2
     assert "`--method` is for proofs anew" in found.output
+    found = run("verify", "--check", made / "proof.safetensors", "--limit", "3")
+    assert found.exit_code == 2
+    assert "asks nothing without `--epsilon`" in found.output
 
 
 def test_the_table_and_the_certificate_cannot_go_to_one_place(made):
