@@ -29,43 +29,26 @@ BLOCK = 128  # draws at a time
 
 
 @dataclass(frozen=True)
-class Path:
-    """An order, and the split that was chosen for it.
-
-    Attributes:
-        order: (N,) the order in which cases are automated; `None` for a random one.
-        automated: How many of them are.
-    """
-
-    order: Index | None
-    automated: int
-
-
-@dataclass(frozen=True)
 class Drawn:
     """What B draws of the cases say.
 
     Attributes:
         people: (B,) what people alone lose.
         model: (B,) what the model alone loses.
-        error: (paths, B) what the chosen split loses.
-        fraction: (paths, B) the share that it automates.
-        area: (paths, B) the area under the curve.
+        area: (orders, B) the area under the curve.
     """
 
     people: F64
     model: F64
-    error: F64
-    fraction: F64
     area: F64
 
 
-def draw_curves(cases: Cases, paths: Sequence[Path], *, draws: int, seed: int) -> Drawn:
+def draw_curves(cases: Cases, orders: Sequence[Index | None], *, draws: int, seed: int) -> Drawn:
     """Draw cases with replacement, and find the curves of each draw.
 
     Args:
         cases: The cases; those that belong together are drawn together.
-        paths: Orders with their splits.
+        orders: (N,) each, in which cases are automated; `None` for a random one.
         draws: How many draws.
         seed: Of chance.
 
@@ -74,7 +57,7 @@ def draw_curves(cases: Cases, paths: Sequence[Path], *, draws: int, seed: int) -
     """
     chance = np.random.default_rng([seed, 0x626F])
     unit, units = _units(cases, chance)
-    sums = _Sums.of(cases, paths, unit, units)
+    sums = _Sums.of(cases, orders, unit, units)
     share = np.full(units, 1 / units)
     parts = [
         sums.apply(chance.multinomial(units, share, min(BLOCK, draws - at)).T.astype(np.float32))
@@ -83,7 +66,7 @@ def draw_curves(cases: Cases, paths: Sequence[Path], *, draws: int, seed: int) -
     return Drawn(
         *(
             np.concatenate([getattr(one, name) for one in parts], axis=-1)
-            for name in ("people", "model", "error", "fraction", "area")
+            for name in ("people", "model", "area")
         )
     )
 
@@ -107,19 +90,15 @@ class _Sums:
 
     Attributes:
         matrix: Sparse, (rows, units): weights, losses of people, losses of the model, then for each
-            path the weights of its runs and what they gain.
-        runs: Runs of each path.
-        chosen: For each path the runs before its split.
-        paths: The paths.
+            order the weights of its runs and what they gain.
+        runs: Runs of each order; 0 for a random one.
     """
 
     matrix: Any
     runs: tuple[int, ...]
-    chosen: tuple[int, ...]
-    paths: Sequence[Path]
 
     @classmethod
-    def of(cls, cases: Cases, paths: Sequence[Path], unit: Index, units: int) -> "_Sums":
+    def of(cls, cases: Cases, orders: Sequence[Index | None], unit: Index, units: int) -> "_Sums":
         from scipy.sparse import csr_matrix, vstack
 
         n = len(cases)
@@ -135,37 +114,30 @@ class _Sums:
 
         whole = np.array([0, n])
         parts = [rows(one, None, whole) for one in (np.ones(n), cases.human, cases.machine)]
-        runs, chosen = [], []
-        for path in paths:
+        runs = []
+        for order in orders:
             edges = np.array([0])
-            if path.order is not None:
-                edges = np.unique(np.append(_edges(n), path.automated))
-                parts += [rows(one, path.order, edges) for one in (np.ones(n), gained)]
+            if order is not None:
+                edges = _edges(n)
+                parts += [rows(one, order, edges) for one in (np.ones(n), gained)]
             runs.append(len(edges) - 1)
-            chosen.append(int(np.searchsorted(edges, path.automated)))
-        return cls(vstack(parts, format="csr"), tuple(runs), tuple(chosen), paths)
+        return cls(vstack(parts, format="csr"), tuple(runs))
 
     def apply(self, weights: F32) -> Drawn:
         """What some draws say."""
         sums = np.asarray(self.matrix @ weights, np.float64)
         total, at = sums[0], 3
         people, model = sums[1] / total, sums[2] / total
-        shape = (len(self.paths), weights.shape[1])
-        error, fraction, areas = np.empty(shape), np.empty(shape), np.empty(shape)
-        for row, (path, runs, chosen) in enumerate(
-            zip(self.paths, self.runs, self.chosen, strict=True)
-        ):
-            if path.order is None:
-                every = bool(path.automated)
-                error[row], fraction[row] = model if every else people, float(every)
+        areas = np.empty((len(self.runs), weights.shape[1]))
+        for row, runs in enumerate(self.runs):
+            if not runs:
                 areas[row] = (people + model) / 2
                 continue
             share = _from_zero(sums[at : at + runs] / total)
             curve = people + _from_zero(sums[at + runs : at + 2 * runs] / total)
             at += 2 * runs
-            error[row], fraction[row] = curve[chosen], share[chosen]
             areas[row] = ((curve[1:] + curve[:-1]) / 2 * np.diff(share, axis=0)).sum(axis=0)
-        return Drawn(people, model, error, fraction, areas)
+        return Drawn(people, model, areas)
 
 
 def _from_zero(parts: F64) -> F64:

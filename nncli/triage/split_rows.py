@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.triage.bootstrap import Drawn, Path, draw_curves, percentiles
+from nncli.triage.bootstrap import Drawn, draw_curves, percentiles
 from nncli.triage.curves import (
     Cases,
     Flags,
@@ -42,10 +42,9 @@ def summary_rows(
     """
     here = world.reported_on
     error, goal = world.error.some(here), world.goal.some(here)
-    # one more path, without which areas are not normalised
-    known = [Path(one.sequence, one.automated) for one in splits]
-    paths = [*known, Path(order_by(error.machine - error.human), 0)]
-    drawn = draw_curves(error, paths, draws=draws, seed=seed) if draws else None
+    # one more, without which areas are not normalised
+    orders = [*(one.sequence for one in splits), order_by(error.machine - error.human)]
+    drawn = draw_curves(error, orders, draws=draws, seed=seed) if draws else None
     better = _better_end(world)
     rows = [_end_row(error, goal, False, priced), _end_row(error, goal, True, priced)]
     areas, random, oracle = areas_of(error, list(splits))

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from nncli.triage.bootstrap import Path, draw_curves, percentiles
+from nncli.triage.bootstrap import draw_curves, percentiles
 from nncli.triage.curves import (
     Cases,
     Threshold,
@@ -158,21 +158,15 @@ def test_percentiles_of_draws_hold_the_truth_in_95_of_100_worlds():
     rng = np.random.default_rng(1)
     # people lose 1/3 everywhere, the model a^2: automating a < s loses (1 - s) / 3 + s^3 / 3
     truth_area = 1 / 3 - 1 / 6 + 1 / 12
-    covered = np.zeros(2)
+    covered = 0
     for seed in range(300):
         a, t = rng.random((2, 200))
         cases = Cases(
             (rng.random(200) < a**2).astype(float), (rng.random(200) < t**2).astype(float)
         )
-        path = Path(order_by(a), int((a <= 0.5).sum()))
-        drawn = draw_curves(cases, [path], draws=120, seed=seed)
-        for place, (values, truth) in enumerate(
-            ((drawn.error[0], 0.5 / 3 + 0.125 / 3), (drawn.area[0], truth_area))
-        ):
-            low, high = percentiles(values)
-            covered[place] += low <= truth <= high
-    assert (covered / 300 >= 0.925).all()
-    assert (covered / 300 <= 0.975).all()
+        low, high = percentiles(draw_curves(cases, [order_by(a)], draws=120, seed=seed).area[0])
+        covered += low <= truth_area <= high
+    assert 0.925 <= covered / 300 <= 0.975
 
 
 def test_permuting_cases_changes_no_curve():
@@ -244,27 +238,25 @@ def test_the_frontier_holds_what_no_other_split_beats(seed):
             assert found[same].sum() == 1
 
 
-def draws_by_hand(cases, path, weights):
+def draws_by_hand(cases, order, weights):
     """The same sums for one draw, case by case."""
-    order = np.repeat(path.order, weights[path.order])
+    order = np.repeat(order, weights[order])
     again = Cases(cases.machine[order], cases.human[order])
     return team_errors(again, np.arange(len(order)))
 
 
 def test_a_draw_is_the_curve_of_the_cases_that_were_drawn():
     cases, rng = random_cases(30, 7)
-    path = Path(rng.permutation(30), 11)
-    drawn = draw_curves(cases, [path], draws=8, seed=3)
+    order = rng.permutation(30)
+    drawn = draw_curves(cases, [order, None], draws=8, seed=3)
     chance = np.random.default_rng([3, 0x626F])
     weights = chance.multinomial(30, np.full(30, 1 / 30), 8)
     for one, weight in enumerate(weights):
-        errors = draws_by_hand(cases, path, weight)
-        split = int(weight[path.order[:11]].sum())
-        assert drawn.error[0, one] == pytest.approx(errors[split], abs=1e-6)
-        assert drawn.fraction[0, one] == pytest.approx(split / weight.sum())
+        errors = draws_by_hand(cases, order, weight)
         assert drawn.people[one] == pytest.approx(errors[0], abs=1e-6)
         assert drawn.model[one] == pytest.approx(errors[-1], abs=1e-6)
         assert drawn.area[0, one] == pytest.approx(area(errors), abs=1e-6)
+        assert drawn.area[1, one] == pytest.approx((errors[0] + errors[-1]) / 2, abs=1e-6)
 
 
 def test_draws_of_many_cases_in_groups_spread_as_means_do():
@@ -272,23 +264,24 @@ def test_draws_of_many_cases_in_groups_spread_as_means_do():
     order = order_by(rng.random(40_000))
     errors = team_errors(cases, order)
     se = team_standard_errors(cases, order, errors)
-    drawn = draw_curves(cases, [Path(order, 12_345)], draws=1000, seed=0)
-    assert drawn.error[0].std() == pytest.approx(se[12_345], rel=0.08)
-    assert drawn.error[0].mean() == pytest.approx(errors[12_345], abs=4 * se[12_345] / 40)
+    drawn = draw_curves(cases, [order], draws=1000, seed=0)
+    assert drawn.people.std() == pytest.approx(se[0], rel=0.08)
+    assert drawn.model.std() == pytest.approx(se[-1], rel=0.08)
+    assert drawn.model.mean() == pytest.approx(errors[-1], abs=4 * se[-1] / 30)
     assert drawn.area[0].mean() == pytest.approx(area(errors), abs=4 * se[0] / 40)
 
 
 def test_cases_that_belong_together_are_drawn_together():
     machine = np.repeat([0.0, 1.0], 50)
     grouped = Cases(machine, np.zeros(100), np.repeat([0, 1], 50))
-    drawn = draw_curves(grouped, [Path(np.arange(100), 100)], draws=200, seed=0)
+    drawn = draw_curves(grouped, [np.arange(100)], draws=200, seed=0)
     assert set(np.round(drawn.model, 6)) == {0.0, 0.5, 1.0}
 
 
 def test_draws_are_the_same_for_the_same_seed_and_shared_by_all_orders():
     cases, rng = random_cases(50, 9)
-    path = Path(rng.permutation(50), 20)
-    one = draw_curves(cases, [path, path], draws=150, seed=4)
-    assert np.array_equal(one.error[0], one.error[1])
-    assert np.array_equal(one.error, draw_curves(cases, [path, path], draws=150, seed=4).error)
-    assert not np.array_equal(one.error, draw_curves(cases, [path, path], draws=150, seed=5).error)
+    order = rng.permutation(50)
+    one = draw_curves(cases, [order, order], draws=150, seed=4)
+    assert np.array_equal(one.area[0], one.area[1])
+    assert np.array_equal(one.area, draw_curves(cases, [order, order], draws=150, seed=4).area)
+    assert not np.array_equal(one.area, draw_curves(cases, [order, order], draws=150, seed=5).area)
