@@ -2,9 +2,10 @@
 
     python benchmarks/verify.py [--instances FILE.csv] [--every 1] [--timeout 116] [--limit 40]
 
-Prints the tables of verify.md, in CPU seconds of fresh processes with one thread each. `--instances`
-names a list of the verification competition, network, property and time-out a row, and a fourth
-column, if it is there, with what is known: `sat` or `unsat`. `--every N` takes every Nth row.
+Prints the tables of verify.md, in CPU seconds of fresh processes with one thread each.
+`--instances` names a list of the verification competition, network, property and time-out a row,
+and a fourth column, if it is there, with what is known: `sat` or `unsat`. `--every N` takes every
+Nth row.
 """
 
 import argparse
