@@ -2,7 +2,7 @@
 
     python benchmarks/verify.py [--instances FILE.csv] [--every 1] [--timeout 116] [--limit 40]
 
-Prints the tables of verify.md, in CPU seconds of fresh processes with one thread each.
+Prints the tables of verify.md, of fresh processes with one thread each.
 `--instances` names a list of the verification competition, network, property and time-out a row,
 and a fourth column, if it is there, with what is known: `sat` or `unsat`. `--every N` takes every
 Nth row.
@@ -84,7 +84,7 @@ def starting(folder, checkpoint):
 
 def digits(folder, checkpoints, limit, epsilon):
     """What each method proves of digits networks."""
-    print(f"\n| network | method | {' | '.join(COLUMNS)} | CPU s an image |")
+    print(f"\n| network | method | {' | '.join(COLUMNS)} | wall s an image |")
     print("|---|---|---|---|---|---|---|")
     for name, checkpoint in checkpoints.items():
         for method in METHODS:
