@@ -231,16 +231,16 @@ def test_intervals_of_areas_and_risks_and_their_differences_cover():
         ("a", "auroc", None, "b"),
         ("a", "kept-risk", 0.8, "b"),
     ]
-    runs = 150
+    runs = 120
     hits = np.zeros(len(wanted))
     for seed in range(runs):
         sample = world(300, seed + 1)
         settings = {"coverages": (0.8,), "resamples": 120, "seed": seed}
         found = by_name(evaluate(asked(*sample, **settings)).rows)
         hits += [found[one]["low"] <= truth[one]["value"] <= found[one]["high"] for one in wanted]
-    # 93 to 97 %, but for what 150 runs leave to chance (1.8 points)
+    # 93 to 97 %, but for what 120 runs leave to chance (2 points)
     assert hits.mean() / runs == pytest.approx(0.95, abs=0.025)
-    assert (hits / runs > 0.95 - 0.02 - 2 * 0.018).all(), hits / runs
+    assert (hits / runs > 0.95 - 0.02 - 2 * 0.02).all(), hits / runs
 
 
 def test_many_cases_in_random_groups_have_the_intervals_of_single_draws(monkeypatch):
