@@ -20,6 +20,7 @@ from nncli.verification.queries import Query
 
 STEPS = 50
 ROUND = 10  # starts of each violation in the first round; later rounds have more
+POINTS = 2_000  # that are stepped at once, about: time is only looked at between steps
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def falsify(
         confirm: Whether an input (n,), float64 that holds float32 numbers, is a counterexample.
         clock: The time of this stage; when it is up, what was found counts.
         seed: Of the starts.
-        rounds: Rounds, each with twice the starts of the one before.
+        rounds: Rounds, each with twice the starts of the one before; fewer of many violations.
 
     Returns:
         A confirmed counterexample if there is one, and how near each violation came.
@@ -62,7 +63,7 @@ def falsify(
     count = len(query.violations)
     nearest = torch.full((count,), torch.inf, dtype=torch.float64)
     best = torch.zeros(count, network.inputs, dtype=torch.float64)
-    starts = ROUND
+    starts = max(1, min(ROUND, POINTS // count))
     for turn in range(rounds):
         x = starting_points(query.region, count, starts, generator, corners=turn % 2 == 1)
         for one in range(STEPS + 1):
@@ -85,7 +86,7 @@ def falsify(
             x = moved(x.detach(), slope, query.region, 0.25 * (1 - one / STEPS) ** 2 + 1e-3)
         if clock.left < 0:
             break
-        starts *= 2
+        starts = max(1, min(2 * starts, POINTS // count))
     return Attack(None, _exactly(network, query, nearest, best))
 
 
