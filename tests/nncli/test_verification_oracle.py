@@ -154,7 +154,7 @@ WEAK = ("ibp", "crown")
 SHAPES = ([2, 6, 2], [3, 8, 3], [2, 5, 5, 2], [4, 8, 8, 2], [3, 8, 8, 8, 2], [5, 8, 3])
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(140))
 def test_verdicts_are_those_of_a_mixed_integer_programme(seed: int) -> None:
     generator = torch.Generator().manual_seed(1000 + seed)
     sizes = SHAPES[seed % len(SHAPES)]

@@ -88,7 +88,7 @@ def test_a_planted_counterexample_is_never_proved_away(
     assert float(network(at)) < 0 < float(network(at + 2 * width))
     question = question_of(count, [NEVER_LOW])
     for method in PROOFS:
-        assert verdict(network, question, method, 0.5) != "verified"
+        assert verdict(network, question, method, 0.2) != "verified"
 
 
 def test_the_exact_methods_find_what_is_planted_and_prove_what_is_left_without_it() -> None:
@@ -121,7 +121,7 @@ def test_conditions_that_the_planted_point_meets_change_nothing(
     question = question_of(2, conditions, shift=shift)
     assert violates(question, matrix([[0.25, -0.5]])[0], network(matrix([[0.25, -0.5]])[0]))
     for method in PROOFS if not shift else EXACT:
-        assert verdict(network, question, method, 0.5) != "verified"
+        assert verdict(network, question, method, 0.2) != "verified"
 
 
 @pytest.mark.parametrize("norm", [1, 2])
@@ -131,12 +131,12 @@ def test_in_balls_a_planted_point_counts_inside_and_not_outside(norm: int) -> No
     centre = (Fraction(0), Fraction(0))
     inside = question_of(2, [NEVER_LOW], Near(centre, reach + Fraction(1, 10**3), norm))
     for method in EXACT:
-        assert verdict(network, inside, method, 0.5) != "verified"
+        assert verdict(network, inside, method, 0.2) != "verified"
     outside = question_of(2, [NEVER_LOW], Near(centre, reach - Fraction(1, 10**2), norm))
     assert verdict(network, outside, "input-split", 30.0) == "verified"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("norm", [1, 2])
 @pytest.mark.parametrize("function", ["relu", "sigmoid"])
 def test_nothing_is_verified_where_sampled_points_of_a_ball_violate(
@@ -168,7 +168,7 @@ def test_nothing_is_verified_where_sampled_points_of_a_ball_violate(
 
     reached = asked_of(float(outputs.min()))
     for method in ("ibp", "crown", "input-split", "relu-split"):
-        assert verdict(network, reached, method, 0.5) != "verified"
+        assert verdict(network, reached, method, 0.2) != "verified"
     spread = float(outputs.max() - outputs.min())
     missed = asked_of(float(outputs.min()) - 0.3 * spread)
     assert verdict(network, missed, "input-split", 30.0) == "verified"
