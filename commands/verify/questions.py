@@ -119,24 +119,29 @@ def from_files(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions
     origins = survey(expand(checkpoints), given["arch"], "cpu")
     properties = [read_vnnlib(name) for name in given["vnnlibs"]]
     texts = given["specifications"]
+    written = _written(_subject_of(origins[0], None), texts) if texts else []
     return Questions(
-        _asked_of_all(origins, properties, texts, given),
+        _asked_of_all(origins, properties, written, given),
         len(origins) * (len(properties) + len(texts)),
-        [*origins, *properties],
+        [*origins, *properties, *written],
         local=False,
         facts={},
     )
 
 
-def _asked_of_all(
-    origins: "list[Origin]", properties: list[Any], texts: tuple[str, ...], given: dict[str, Any]
-) -> Iterator[Task]:
+def _written(subject: "Subject", texts: tuple[str, ...]) -> list[Any]:
+    """Specifications in words; they speak of inputs and outputs by number."""
     from nncli.formats.specification_text import read_specification
 
+    sizes = {"inputs": subject.network.inputs, "outputs": subject.network.outputs}
+    return [read_specification(name, **sizes) for name in texts]
+
+
+def _asked_of_all(
+    origins: "list[Origin]", properties: list[Any], written: list[Any], given: dict[str, Any]
+) -> Iterator[Task]:
     for origin in origins:
         subject = _subject_of(origin, properties[0] if properties else None)
-        sizes = {"inputs": subject.network.inputs, "outputs": subject.network.outputs}
-        written = [read_specification(name, **sizes) for name in texts]
         for one in (*properties, *written):
             yield _specified(subject, one, given["timeout"])
 

@@ -41,6 +41,7 @@ def certified(data: pa.Table, *, source: str) -> Curves:
         Panel(
             f"share of examples, {model}",
             tuple(_lines(columns, columns["model_id"] == model, methods)),
+            common=True,
         )
         for model in dict.fromkeys(columns["model_id"].tolist())
     ]

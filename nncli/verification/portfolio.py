@@ -30,7 +30,7 @@ from nncli.verification.trees import Tree
 FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
 SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
-SLOPE_STEPS, INNER_STEPS = (20, 100), 10
+SLOPE_STEPS, INNER_STEPS = (20, 100), 20
 Confirm = Callable[[Tensor], bool]
 
 
