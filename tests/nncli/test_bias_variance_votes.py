@@ -43,8 +43,13 @@ def soft(n, classes=4):
     return np.random.default_rng(3).dirichlet(np.ones(classes), n)
 
 
-CASES = [(k, label, tree) for k in (3, 4, 6) for label in ("hard", "soft") for tree in (None, nested)
-         if tree is None or k > 3]  # fmt: skip
+CASES = [
+    (k, label, tree)
+    for k in (3, 4, 6)
+    for label in ("hard", "soft")
+    for tree in (None, nested)
+    if tree is None or k > 3
+]
 
 
 @pytest.mark.parametrize(("k", "label", "tree"), CASES)
