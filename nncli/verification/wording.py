@@ -30,6 +30,8 @@ def condition_words(condition: ExactCondition) -> str:
     terms = [(factor, f"Y_{place}") for place, factor in condition.outputs]
     terms += [(factor, f"X_{place}") for place, factor in condition.inputs]
     constant, sign = condition.constant, ">" if condition.strict else ">="
+    if not terms:
+        return f"{number_words(constant)} {sign} 0"
     size = min(abs(factor) for factor, _ in terms)
     if size != 1 and all((factor / size).denominator == 1 for factor, _ in terms):
         terms = [(factor / size, name) for factor, name in terms]

@@ -15,6 +15,7 @@ from nncli.verification.directed import above, below, inwards, outwards
 from nncli.verification.exact import ExactCase, Limits, Linear
 from nncli.verification.neighbourhoods import exact_amounts, robustness
 from nncli.verification.replaying import violated, violates
+from nncli.verification.wording import condition_words
 
 MAX32 = F(float(np.finfo(np.float32).max))
 
@@ -417,3 +418,8 @@ def test_robustness_is_told_with_its_reach():
     assert question.words == (
         "holds if Y_1 exceeds every other output within 0.0313725 of it (linf) and within [0, 1]"
     )
+
+
+def test_a_condition_about_nothing_is_said_in_numbers():
+    assert condition_words(Linear((), (), F(1), strict=False)) == "1 >= 0"
+    assert condition_words(Linear((), (), F(-2), strict=True)) == "-2 > 0"
