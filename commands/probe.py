@@ -11,6 +11,8 @@ from nncli.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pyarrow as pa
+
     from nncli.formats.probe_answers import Reading
     from nncli.formats.probe_inputs import Probed
     from nncli.probing import Application, Design, Effort, Elsewhere, Settings, Survey, Target
@@ -126,6 +128,13 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
     "Write what readers answer to the test part, as `nncli predict` does.",
 )
 @_file("--probes", "probes", "Write the fitted readers.")
+@click.option(
+    "--learned",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    metavar="LEVEL",
+    help="From which step on each layer's score is LEVEL of the way from its baseline to what it "
+    "ends at, in place of scores.",
+)
 @_file("--apply", "stored", "Score the readers of --probes on ACTIVATIONS, and fit nothing.")
 @options.layers
 @options.reduce_captured
@@ -185,20 +194,44 @@ def command(
         schema = probe_schema(
             work.factors, several=work.several, positions=work.positions, twin=bool(asked["twin"])
         )
+        learned = asked["learned"]
+        if learned is not None:
+            schema = _learned_schema(work)
         entry = options.entry("table", inputs=work.inputs, seed=asked["seed"], **work.facts)
         table = stack.enter_context(
             create_table(output, schema, entry, format=table_format, overwrite=overwrite)
         )
         readings: list[Reading] = []
+        scores: list[dict[str, Any]] = []
         steps = work.survey.steps()
         for step in options.progress(steps, label="probing", total=len(steps), unit="layer"):
             name, factors = work.read.captures.names[step[0]], work.factors[step[0]]
             for rows, found in work.survey.take(step):
                 mine = [{"capture": name, **factors, **row} for row in rows]
-                table.write(from_rows(mine, schema))
+                if learned is None:
+                    table.write(from_rows(mine, schema))
+                else:
+                    scores += mine
                 if asked["predictions"] or asked["probes"]:
                     readings += [Reading.of(name, factors, one) for one in found]
+        if learned is not None:
+            from nncli.probing import learning_order
+
+            order = learning_order(scores, list(work.factors[0]), learned)
+            table.write(from_rows(order, schema))
         _write_readings(work, readings, asked, overwrite=overwrite)
+
+
+def _learned_schema(work: "Work") -> "pa.Schema":
+    """The columns of `--learned`, after making sure that there are steps."""
+    from nncli.formats.probe_inputs import learned_schema
+
+    if "step" not in work.factors[0] or work.positions:
+        raise UsageError(
+            "`--learned` is about captures of several steps, each layer probed as a whole",
+            hint="`nncli train --save-steps` keeps steps, `nncli capture` captures them all",
+        )
+    return learned_schema(work.factors)
 
 
 class Work(NamedTuple):

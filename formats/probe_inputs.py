@@ -187,3 +187,19 @@ def probe_schema(
     types = {name: pa.string() for name in TEXT} | {name: pa.int64() for name in WHOLE}
     known = comparison_schema(names, factors)
     return pa.schema([(one.name, types.get(one.name, one.type)) for one in known])
+
+
+def learned_schema(factors: Sequence[Mapping[str, Any]]) -> pa.Schema:
+    """The columns of the order in which layers learn.
+
+    Args:
+        factors: What captures differ in.
+
+    Returns:
+        Names and types.
+    """
+    runs = [{name: one for name, one in each.items() if name != "step"} for each in factors]
+    names = [*runs[0], "layer", "target", "reader", "split", "metric", "step", "correlation", "p"]
+    types = {name: pa.string() for name in TEXT} | {"step": pa.int64()}
+    known = comparison_schema(names, runs)
+    return pa.schema([(one.name, types.get(one.name, one.type)) for one in known])

@@ -3,6 +3,7 @@
 from nncli.probing.applying import Application, coded
 from nncli.probing.control_tasks import cells
 from nncli.probing.designs import Design, designs, groups_of, types_of
+from nncli.probing.learning_order import learning_order
 from nncli.probing.partition import Partition, divide, together
 from nncli.probing.pipeline import probe
 from nncli.probing.readers import READERS, choose_readers
@@ -36,6 +37,7 @@ __all__ = [
     "designs",
     "divide",
     "groups_of",
+    "learning_order",
     "losses_of",
     "probe",
     "probe_layer",
