@@ -13,8 +13,6 @@ import pyarrow as pa
 from nncli.formats.entry import KEY, Entry, finite
 from nncli.formats.output import STANDARD, Output
 
-GATHERED = 1024  # rows that are gathered before they are written
-
 
 class Sink:
     """Where the rows of a table go: one class per format."""
@@ -41,7 +39,6 @@ class _ParquetSink(Sink):
         self._schema = schema.with_metadata({**(schema.metadata or {}), KEY: entry.to_json()})
         self._stream = _Unclosed(output)
         self._begin = partial(pq.ParquetWriter, self._stream, self._schema, compression="zstd")
-        self._held: list[pa.Table] = []  # few rows: a row group each would be mostly headings
 
     @cached_property
     def _writer(self) -> Any:
@@ -49,17 +46,9 @@ class _ParquetSink(Sink):
         return self._begin()
 
     def write(self, data: pa.Table) -> None:
-        self._held.append(data.cast(self._schema))
-        if sum(one.num_rows for one in self._held) >= GATHERED:
-            self._release()
-
-    def _release(self) -> None:
-        if self._held:
-            self._writer.write_table(pa.concat_tables(self._held).combine_chunks())
-            self._held = []
+        self._writer.write_table(data.cast(self._schema))
 
     def close(self) -> None:
-        self._release()
         self._writer.close()
 
     def abandon(self) -> None:
