@@ -30,12 +30,13 @@ from nncli.verification.clock import Clock  # noqa: E402
 from nncli.verification.domains import domain_of  # noqa: E402
 from nncli.verification.falsifying import falsify  # noqa: E402
 from nncli.verification.neighbourhoods import robustness  # noqa: E402
-from nncli.verification.portfolio import Setting, decide  # noqa: E402
+from nncli.verification.portfolio import decide  # noqa: E402
 from nncli.verification.queries import queries  # noqa: E402
 from nncli.verification.sdp.lagrangian import problem  # noqa: E402
 from nncli.verification.sdp.search import Plan, climb  # noqa: E402
 from nncli.verification.sdp.start import linear_start  # noqa: E402
 from nncli.verification.slopes import ascend  # noqa: E402
+from nncli.verification.stages import Setting  # noqa: E402
 from nncli.verification.subjects import subject  # noqa: E402
 from nncli.verification.tightening import Effort, relaxations, tightened  # noqa: E402
 

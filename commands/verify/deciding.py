@@ -25,7 +25,8 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     from nncli.commands.verify.ranges import Ranges
     from nncli.formats.tables import create_table, from_rows
     from nncli.formats.verdict_tables import verdict_schema
-    from nncli.verification.portfolio import STAGES, Setting, decide
+    from nncli.verification.portfolio import decide
+    from nncli.verification.stages import STAGES, Setting
 
     demand_places(given)
     timed = STAGES if given["timings"] else ()

@@ -10,8 +10,6 @@ from nncli.verification.intervals import Interval
 from nncli.verification.queries import Query
 from nncli.verification.slopes import Choice
 
-VERDICTS = ("verified", "violated", "unknown", "timeout")
-
 
 @dataclass
 class Standing:

@@ -17,7 +17,8 @@ from nncli.verification.exact import ExactCase, Limits, Linear, Near
 from nncli.verification.maps import Dense
 from nncli.verification.neighbourhoods import robustness
 from nncli.verification.network import Activation, Network, Sum
-from nncli.verification.portfolio import Setting, decide
+from nncli.verification.portfolio import decide
+from nncli.verification.stages import Setting
 from nncli.verification.trees import Tree
 
 EPSILON = {
@@ -139,7 +140,7 @@ def test_an_unknown_method_proves_nothing():
 
 
 def test_every_stage_that_proves_has_a_check():
-    from nncli.verification.portfolio import STAGES
+    from nncli.verification.stages import STAGES
 
     assert set(STAGES) - {"attack", "attack-again"} == set(CHECKS)
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from nncli.verification.asking import property_of
 from nncli.verification.exact import Asked, ExactCase, Limits, Linear
 from nncli.verification.lowering import lower
-from nncli.verification.portfolio import Setting, decide
+from nncli.verification.portfolio import decide
 from nncli.verification.replaying import violates
+from nncli.verification.stages import Setting
 
 Numbers = NDArray[np.float64]
 METHODS = ("input-split", "relu-split", "milp")

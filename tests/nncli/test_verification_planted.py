@@ -15,8 +15,9 @@ from nncli.verification.asking import property_of
 from nncli.verification.exact import Asked, ExactCase, Limits, Linear, Near
 from nncli.verification.maps import Dense
 from nncli.verification.network import Activation, Network, Sum
-from nncli.verification.portfolio import Setting, decide
+from nncli.verification.portfolio import decide
 from nncli.verification.replaying import violates
+from nncli.verification.stages import Setting
 
 PROOFS = ("ibp", "crown", "alpha-crown", "input-split", "relu-split", "milp", "sdp")
 EXACT = ("input-split", "milp")

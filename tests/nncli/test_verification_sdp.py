@@ -16,7 +16,7 @@ from nncli.verification.intervals import Interval
 from nncli.verification.maps import Dense
 from nncli.verification.neighbourhoods import robustness
 from nncli.verification.network import Activation, Network, Sum
-from nncli.verification.portfolio import Setting, decide
+from nncli.verification.portfolio import decide
 from nncli.verification.sdp.certificate import bound_of, certified
 from nncli.verification.sdp.distance import farthest
 from nncli.verification.sdp.lagrangian import Multipliers, Problem, problem
@@ -25,6 +25,7 @@ from nncli.verification.sdp.search import Plan, climb
 from nncli.verification.sdp.start import linear_start
 from nncli.verification.sdp.sweeps import begin, sweep, value
 from nncli.verification.slopes import Ascent, Choice, ascend, chosen_bound
+from nncli.verification.stages import Setting
 from nncli.verification.tightening import tightened
 
 

@@ -21,9 +21,10 @@ from nncli.verification.intervals import intervals
 from nncli.verification.maps import Dense
 from nncli.verification.milp import silenced, solve_exactly
 from nncli.verification.network import Activation, Network, Sum
-from nncli.verification.portfolio import Setting, decide
+from nncli.verification.portfolio import decide
 from nncli.verification.queries import Query, queries, rows_of_violations
 from nncli.verification.relu_splitting import split_relus
+from nncli.verification.stages import Setting
 from nncli.verification.tightening import tightened
 
 

@@ -18,9 +18,10 @@ from nncli.verification.domains import Domain
 from nncli.verification.exact import Asked, ExactCase, Limits, Linear
 from nncli.verification.maps import Dense
 from nncli.verification.network import Activation, Network, Sum
-from nncli.verification.portfolio import Setting, decide
+from nncli.verification.portfolio import decide
 from nncli.verification.replaying import violates
 from nncli.verification.slopes import ascend
+from nncli.verification.stages import Setting
 from nncli.verification.tightening import Effort, relaxations, tightened
 
 METHODS = ("ibp", "crown", "alpha-crown", "input-split", "relu-split", "milp", "auto")

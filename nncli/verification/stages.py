@@ -1,0 +1,264 @@
+"""The stages of a proof: each notes what it finds of a query, cheap ones first."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nncli.verification.backward import below
+from nncli.verification.certifying.leaves import Branching
+from nncli.verification.certifying.recording import record_slopes, record_tree
+from nncli.verification.clock import Clock
+from nncli.verification.domains import domain_of
+from nncli.verification.falsifying import falsify
+from nncli.verification.input_splitting import Splitting, split_inputs
+from nncli.verification.intervals import least_of_rows
+from nncli.verification.milp import solve_exactly
+from nncli.verification.network import Network
+from nncli.verification.relu_splitting import split_relus
+from nncli.verification.sdp.proving import Search, promising, semidefinite_margins
+from nncli.verification.slopes import ascend
+from nncli.verification.standing import Standing
+from nncli.verification.tightening import Effort, relaxations, tightened
+from nncli.verification.trees import Tree
+
+FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed
+ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
+SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
+SLOPE_STEPS, INNER_STEPS = (20, 100), 20
+Confirm = Callable[[Tensor], bool]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How to go about it.
+
+    Attributes:
+        method: `auto`, or the name of a stage: that one, and what it rests on.
+        timeout: Seconds for a property.
+        seed: Of the attack's starts.
+        numbers: Numbers of float64 held at once, about.
+        record: Whether to record what makes a re-proof quick.
+    """
+
+    method: str = "auto"
+    timeout: float = float("inf")
+    seed: int = 0
+    numbers: int = 60_000_000
+    record: bool = False
+
+    @property
+    def tree(self) -> Tree | None:
+        """What takes the tree of a search, if it is recorded."""
+        return Tree() if self.record else None
+
+
+@dataclass
+class Work:
+    """One property under way."""
+
+    network: Network
+    confirm: Confirm
+    setting: Setting
+    clock: Clock
+    seconds: dict[str, float] = field(default_factory=dict)
+    counterexample: Tensor | None = None
+
+
+class Stage(NamedTuple):
+    """A stage.
+
+    Attributes:
+        run: What it does with a query; it notes what it finds in the standing and the work.
+        needs: Stages that it rests on, where it is asked for by name.
+        summary: What it is, for the user.
+    """
+
+    run: Callable[[Work, Standing], None]
+    needs: tuple[str, ...]
+    summary: str
+
+
+def _attack(work: Work, standing: Standing, rounds: int) -> None:
+    most = min(ATTACK_MOST, ATTACK_SHARE * work.setting.timeout)
+    spent = work.seconds.get("attack", 0.0) + work.seconds.get("attack-again", 0.0)
+    found = falsify(
+        work.network,
+        standing.query,
+        work.confirm,
+        work.clock.part(most - spent),
+        seed=work.setting.seed + len(work.seconds),
+        rounds=rounds,
+    )
+    standing.nearest = torch.minimum(standing.nearest, found.nearest)
+    work.counterexample = found.counterexample
+
+
+def _first_attack(work: Work, standing: Standing) -> None:
+    _attack(work, standing, 1)
+
+
+def _more_attack(work: Work, standing: Standing) -> None:
+    _attack(work, standing, 4)
+
+
+def _bounds(work: Work, standing: Standing, effort: Effort, name: str) -> None:
+    """Bound all rows with the intervals of some effort."""
+    query, domain = standing.query, domain_of([standing.query.region])
+    known = tightened(work.network, domain, effort, _limits(work, standing))
+    if effort.backward:
+        lines_of = relaxations(work.network, known)
+        bound = below(work.network, query.rows(work.network), domain, known, lines_of).bound
+    else:
+        bound = least_of_rows(query.rows(work.network), known)
+    standing.known, standing.effort = known, 0 if effort.backward else -1
+    standing.note(name, query.excluded(query.margins(bound))[0])
+
+
+def _limits(work: Work, standing: Standing) -> dict[int, tuple[Tensor, Tensor]]:
+    """What is known of the numbers that go into activations."""
+    if not standing.known:
+        return {}
+    parents = {work.network.activation(place).parent for place in work.network.activations}
+    return {place: (standing.known[place].low, standing.known[place].high) for place in parents}
+
+
+def _intervals(work: Work, standing: Standing) -> None:
+    _bounds(work, standing, Effort(backward=False), "ibp")
+
+
+def _crown(work: Work, standing: Standing) -> None:
+    effort = Effort(numbers=work.setting.numbers // 4, pause=work.clock.check)
+    _bounds(work, standing, effort, "crown")
+
+
+def _slopes(work: Work, standing: Standing) -> None:
+    """Slopes for the rows over the intervals of CROWN; then better intervals, and longer."""
+    for turn, steps in enumerate(SLOPE_STEPS):
+        query = standing.query
+        which = standing.left
+        rows_left = torch.nonzero(torch.isin(query.owner, which)).flatten()
+        found = ascend(
+            work.network,
+            query.rows(work.network, rows_left),
+            domain_of([query.region]),
+            standing.known,
+            steps=steps,
+            pause=work.clock.check,
+        )
+        margins = torch.full((1, len(query.owner)), -torch.inf, dtype=torch.float64)
+        margins[:, rows_left] = query.margins(found.bound, rows_left)
+        standing.note("alpha-crown", query.excluded(margins)[0])
+        if work.setting.record:
+            record_slopes(standing, rows_left, found.choice)
+        if turn or not len(standing.left):
+            return
+        effort = Effort(
+            steps=INNER_STEPS, numbers=work.setting.numbers // 4, pause=work.clock.check
+        )
+        standing.known = tightened(
+            work.network, domain_of([query.region]), effort, _limits(work, standing)
+        )
+        standing.effort = INNER_STEPS
+
+
+def _split_inputs(work: Work, standing: Standing) -> None:
+    if work.setting.method == "auto" and not _few_inputs(standing):
+        return
+    tree = work.setting.tree
+    found = split_inputs(
+        work.network,
+        standing.query,
+        work.confirm,
+        work.clock,
+        open_violations=standing.left,
+        tree=tree,
+    )
+    _searched(work, standing, found, "input-split", tree)
+
+
+def _few_inputs(standing: Standing) -> bool:
+    region = standing.query.region
+    return int((region.high > region.low).sum()) <= FEW_INPUTS
+
+
+def _split_relus(work: Work, standing: Standing) -> None:
+    if work.setting.method == "auto" and _few_inputs(standing):
+        return
+    tree = Branching() if work.setting.record else None
+    found = split_relus(
+        work.network,
+        standing.query,
+        standing.known,
+        work.confirm,
+        work.clock,
+        open_violations=standing.left,
+        numbers=work.setting.numbers,
+        tree=tree,
+    )
+    _searched(work, standing, found, "relu-split", tree)
+
+
+def _semidefinite(work: Work, standing: Standing) -> None:
+    """Semidefinite bounds of the open rows, in a share of the time."""
+    auto = work.setting.method == "auto"
+    if auto and (_few_inputs(standing) or not promising(standing)):
+        return
+    share = SEMIDEFINITE_SHARE if auto else 1.0
+    search = Search(
+        work.clock.part(share * work.clock.left),
+        work.setting.numbers,
+        work.setting.seed,
+        give_up=auto,
+        record=work.setting.record,
+    )
+    standing.note("sdp", semidefinite_margins(work.network, standing, search))
+
+
+def _exactly(work: Work, standing: Standing) -> None:
+    tree = work.setting.tree
+    found = solve_exactly(
+        work.network,
+        standing.query,
+        standing.known,
+        work.confirm,
+        work.clock,
+        open_violations=standing.left,
+        numbers=work.setting.numbers,
+        tree=tree,
+    )
+    _searched(work, standing, found, "milp", tree)
+
+
+def _searched(
+    work: Work, standing: Standing, found: Splitting, name: str, tree: Tree | None = None
+) -> None:
+    """Take over what a search has found: all of its violations excluded, or a counterexample."""
+    work.counterexample = found.counterexample
+    if found.proved:
+        which = standing.left
+        if tree is not None:
+            record_tree(standing, name, which, tree)
+        standing.note(name, torch.full((len(which),), CLOSED, dtype=torch.float64), which)
+
+
+CLOSED = torch.finfo(torch.float64).tiny  # a margin known to be positive, and no more
+
+STAGES = {
+    "attack": Stage(_first_attack, (), "look for counterexamples by projected gradients"),
+    "ibp": Stage(_intervals, (), "interval bound propagation"),
+    "crown": Stage(_crown, ("ibp",), "linear bounds passed back (CROWN)"),
+    "attack-again": Stage(_more_attack, (), "look for counterexamples from more starts"),
+    "alpha-crown": Stage(_slopes, ("ibp", "crown"), "linear bounds of optimised slopes"),
+    "input-split": Stage(_split_inputs, (), "branch and bound over the inputs"),
+    "sdp": Stage(
+        _semidefinite, ("ibp", "crown", "alpha-crown"), "semidefinite bounds (SDP), certified"
+    ),
+    "relu-split": Stage(
+        _split_relus, ("ibp", "crown", "alpha-crown"), "branch and bound over signs of ReLUs"
+    ),
+    "milp": Stage(_exactly, ("ibp", "crown"), "mixed-integer programme (small networks)"),
+}
+AUTO = ("attack", "ibp", "crown", "alpha-crown", "attack-again", "input-split", "sdp", "relu-split")
