@@ -7,7 +7,10 @@ import click
 
 from nncli import options
 from nncli.errors import MismatchError, UsageError
-from nncli.parameters import FARTHEST, Radius
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output
+from nncli.options.progress import progress
+from nncli.parameters import FARTHEST, Choice, Radius
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +33,7 @@ POSITIVE = click.IntRange(min=1)
 @click.option(
     "--attack",
     "names",
-    type=options.Choice(["fgsm", "pgd", "autopgd"]),
+    type=Choice(["fgsm", "pgd", "autopgd"]),
     multiple=True,
     default=("pgd",),
     show_default=True,
@@ -39,7 +42,7 @@ POSITIVE = click.IntRange(min=1)
 )
 @click.option(
     "--norm",
-    type=options.Choice(["linf", "l2", "sphere"]),
+    type=Choice(["linf", "l2", "sphere"]),
     default="linf",
     show_default=True,
     help="Norm of the ball; sphere is l2 along the sphere around the origin through each example.",
@@ -61,23 +64,12 @@ POSITIVE = click.IntRange(min=1)
 @click.option(
     "--loss",
     "losses",
-    type=options.Choice(["cross-entropy", "margin", "dlr", "targeted-dlr"]),
+    type=Choice(["cross-entropy", "margin", "dlr", "targeted-dlr"]),
     multiple=True,
     help="What the attack drives up (repeatable).  [default: cross-entropy, margin; autopgd dlr]",
 )
-@click.option(
-    "--truth",
-    type=options.Choice(["label", "answer"]),
-    default="label",
-    show_default=True,
-    help="What answers should be: the label, or the answer to the example itself.",
-)
-@click.option(
-    "--target",
-    type=options.Target(),
-    metavar="CLASS",
-    help="Drive examples to this class, or to the `least-likely` one.  [default: any wrong one]",
-)
+@options.truth
+@options.target
 @click.option(
     "--steps", type=POSITIVE, metavar="N", help="Steps a start.  [default: pgd 20, autopgd 100]"
 )
@@ -91,7 +83,7 @@ POSITIVE = click.IntRange(min=1)
 )
 @click.option(
     "--schedule",
-    type=options.Choice(["constant", "linear", "halving"]),
+    type=Choice(["constant", "linear", "halving"]),
     default="constant",
     show_default=True,
     help="Lengths of the steps of pgd: constant, linear or halving.",
@@ -169,7 +161,7 @@ def command(
     from nncli.origins import survey
 
     inputs = (*checkpoints, data, *([source] if source else []))
-    options.demand_one_stdin(*inputs)
+    demand_one_stdin(*inputs)
     _demand_outputs(given, inputs)
     given["radii"] = _radii(**given)
     members = expand(checkpoints)
@@ -206,12 +198,12 @@ class _Run:
         from nncli.origins import data_facts, model_facts
 
         source = [self.source] if self.source else []
-        return options.entry(
+        return lineage.entry(
             kind,
             inputs=[*self.origins, *source, self.examples],
             seed=self.given["seed"],
-            models=[model_facts(one, options.portable) for one in self.origins],
-            data=data_facts(self.examples, self.limit, options.portable),
+            models=[model_facts(one, lineage.portable) for one in self.origins],
+            data=data_facts(self.examples, self.limit, lineage.portable),
             **facts,
         )
 
@@ -238,7 +230,7 @@ def _demand_outputs(given: dict[str, Any], inputs: tuple[str, ...]) -> None:
     if len(set(places)) < len(places):
         raise UsageError("two outputs cannot go to one place", hint="name a file for each")
     for place in places:
-        options.demand_other_output(place, inputs)
+        demand_other_output(place, inputs)
 
 
 def _demand_one(run: _Run) -> None:
@@ -270,7 +262,7 @@ def _write(run: _Run) -> None:
     x = run.examples.x
     assert x is not None
     given, columns = run.given, factor_columns([one.factors for one in run.origins])
-    names = short_names([options.without_descriptor(one.name) for one in run.origins])
+    names = short_names([lineage.without_descriptor(one.name) for one in run.origins])
     curve = curve_schema(columns)
     near = nearest_schema(columns, text_ids=run.examples.example_id.dtype.kind == "U")
     entry, replaced = run.entry("table"), {"overwrite": given["overwrite"]}
@@ -315,7 +307,7 @@ def _assess(run: _Run, origin: "Origin", attack: "Attack", name: str) -> "Assess
         size = automatic_batch_size(trace(network, take(inputs, 0, 2, device)), device)
 
     def stream() -> "Any":
-        return options.progress(
+        return progress(
             batches(inputs, size, device),
             label=f"{name} {attack.name}",
             total=-(-len(inputs) // size),

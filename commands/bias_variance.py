@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nncli import options
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output
+from nncli.options.progress import progress
+from nncli.parameters import Choice, Finite
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,20 +41,20 @@ NUMBERS = ("value", "se", "low", "high")
 @click.option(
     "--loss",
     "losses",
-    type=options.Choice("nncli.bias_variance.answers:LOSSES"),
+    type=Choice("nncli.bias_variance.answers:LOSSES"),
     multiple=True,
     help="squared, cross-entropy, zero-one or kohavi-wolpert (repeatable).  [default: all there "
     "are]",
 )
 @click.option(
     "--on",
-    type=options.Choice(["probs", "logits", "hard"]),
+    type=Choice(["probs", "logits", "hard"]),
     help="What the squared loss is taken of: hard is the class alone.  [default: probabilities, "
     "where there are some]",
 )
 @click.option(
     "--unit",
-    type=options.Choice(["nats", "bits"]),
+    type=Choice(["nats", "bits"]),
     default="nats",
     show_default=True,
     help="Unit of cross-entropy.",
@@ -71,7 +75,7 @@ NUMBERS = ("value", "se", "low", "high")
 )
 @click.option(
     "--ties",
-    type=options.Choice(["first", "average"]),
+    type=Choice(["first", "average"]),
     default="first",
     show_default=True,
     help="Votes of equals (zero-one) go to the first class, or to each with equal chances.",
@@ -85,7 +89,7 @@ NUMBERS = ("value", "se", "low", "high")
 )
 @click.option(
     "--interpolated",
-    type=options.Finite(0, 1),
+    type=Finite(0, 1),
     default=0.01,
     show_default=True,
     metavar="SHARE",
@@ -97,9 +101,7 @@ NUMBERS = ("value", "se", "low", "high")
     metavar="FILE",
     help="Write the parts of the risk at each example too.",
 )
-@click.option(
-    "--renormalise", is_flag=True, help="Divide probabilities that do not sum to 1 by their sum."
-)
+@options.renormalise
 @options.threads
 @options.output
 @options.table_format
@@ -136,7 +138,7 @@ def command(
       nncli bias-variance predictions.parquet --loss squared --per-example each.parquet
       nncli predict runs/ --split test | nncli bias-variance - --unit bits -f csv
     """
-    options.demand_one_stdin(*predictions, *series, *((raters,) if raters else ()))
+    demand_one_stdin(*predictions, *series, *((raters,) if raters else ()))
 
     from nncli.bias_variance.cells import arrange, with_shape
     from nncli.bias_variance.report import rows_of
@@ -146,7 +148,7 @@ def command(
     from nncli.formats.training_errors import read_training_errors
 
     for target in (output, per_example):
-        options.demand_other_output(target or "-", [*predictions, *series, raters or "-"])
+        demand_other_output(target or "-", [*predictions, *series, raters or "-"])
     _demand_outputs(output, table_format, per_example, overwrite)
     trained = [read_training_errors(one) for one in series]
     rated = read_raters(raters) if raters else None
@@ -160,7 +162,7 @@ def command(
         results, units, clipped = _results(found, arrangement, rated, asked)
         told = {name: asked[name] for name in ("on", "unit", "class_mean", "ties")}
         told["cluster"] = cluster
-        entry = options.entry(
+        entry = lineage.entry(
             "table",
             inputs=inputs,
             columns=list(arrangement.columns),
@@ -184,7 +186,7 @@ def command(
             clustered=cluster is not None,
         )
         if per_example is not None:
-            each = options.entry("table", inputs=inputs, columns=list(arrangement.columns))
+            each = lineage.entry("table", inputs=inputs, columns=list(arrangement.columns))
             _write_examples(per_example, results, units, schema, each, overwrite=overwrite)
         with create_table(output, schema, entry, format=table_format, overwrite=overwrite) as table:
             table.write(from_rows(rows, schema))
@@ -218,7 +220,7 @@ def _results(
 
     results: list[Result] = []
     classes, clipped = 1, 0
-    cells = options.progress(
+    cells = progress(
         arrangement.cells, label="decomposing", total=len(arrangement.cells), unit="ensemble"
     )
     for cell in cells:

@@ -5,6 +5,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from nncli import options
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin
+from nncli.options.listings import listing_format
+from nncli.options.progress import progress
+from nncli.parameters import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,14 +52,14 @@ class Wanted(NamedTuple):
 @click.option("--list-layers", is_flag=True, help="List the layers there are and run no data.")
 @click.option(
     "--at",
-    type=options.Choice(["output", "input"]),
+    type=Choice(["output", "input"]),
     default="output",
     show_default=True,
     help="What a layer puts out, or what it is given.",
 )
 @click.option(
     "--reduce",
-    type=options.Choice(REDUCTIONS),
+    type=Choice(REDUCTIONS),
     default="none",
     show_default=True,
     help="What becomes of positions (tokens, places of a map); positions gives each a row.",
@@ -102,7 +107,7 @@ def command(
     from nncli.errors import UsageError
     from nncli.formats.datasets import load
 
-    options.demand_one_stdin(checkpoint, data)
+    demand_one_stdin(checkpoint, data)
     if table_format != "auto" and not list_layers:
         raise UsageError(
             "`--format` is for `--list-layers`; activations are written as safetensors",
@@ -112,7 +117,7 @@ def command(
     members = expand([checkpoint])
     if list_layers:
         model = resolve(members[0], arch, device)
-        form = options.listing_format(table_format, output)
+        form = listing_format(table_format, output)
         _list(model, keep, data, output, form=form, overwrite=overwrite)
         return
     targets = _targets(checkpoint, members, output, overwrite)
@@ -179,7 +184,7 @@ def _list(
         for one in layers
         if one.axis is not None
     ]
-    entry = options.entry("table", inputs=[model])
+    entry = lineage.entry("table", inputs=[model])
     write_table(output, from_rows(rows, schema), entry, format=form, overwrite=overwrite)
 
 
@@ -218,7 +223,7 @@ def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwri
     number, kind = DTYPES[keep.dtype]
     specs = {name: spec_of(values) for name, values in reserved.items()}
     specs |= {one.name: TensorSpec(kind, shape_of(one, inputs, keep.reduce)) for one in layers}
-    entry = options.entry(
+    entry = lineage.entry(
         "activations",
         inputs=[model, data],
         n=len(data),
@@ -226,8 +231,8 @@ def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwri
             one.name: layer_facts(one, inputs, order=order, how=keep.reduce, at=keep.at)
             for order, one in enumerate(layers)
         },
-        model=model_facts(model, options.portable),
-        data=data_facts(data, keep.limit, options.portable),
+        model=model_facts(model, lineage.portable),
+        data=data_facts(data, keep.limit, lineage.portable),
     )
     dtype = getattr(torch, number)
     size = keep.batch_size or automatic_batch_size(there, device)
@@ -240,7 +245,7 @@ def _capture(model: "Model", data: "Dataset", keep: Wanted, target: str, overwri
         parts = batches(inputs, size, device)
         total, waiting = -(-len(inputs) // size), Future[None]()
         waiting.set_result(None)
-        for batch in options.progress(parts, label=model.name, total=total, unit="batch"):
+        for batch in progress(parts, label=model.name, total=total, unit="batch"):
             caught = activations(network, layers, batch, how=keep.reduce, at=keep.at, dtype=dtype)
 
             def store(caught: "dict[str, Tensor]" = caught, batch: "Batch" = batch) -> None:

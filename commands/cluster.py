@@ -6,6 +6,9 @@ import click
 
 from nncli import options
 from nncli.errors import ArtifactError, NncliWarning, UsageError, closest
+from nncli.options import lineage
+from nncli.options.demands import demand_other_output
+from nncli.parameters import Choice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +35,7 @@ NOT_EUCLIDEAN = 0.01  # share of negative eigenvalues above which Ward's method 
 )
 @click.option(
     "--method",
-    type=options.Choice(["average", "complete", "single", "ward"]),
+    type=Choice(["average", "complete", "single", "ward"]),
     default="average",
     show_default=True,
     help="How far two groups are apart.",
@@ -45,7 +48,7 @@ NOT_EUCLIDEAN = 0.01  # share of negative eigenvalues above which Ward's method 
 )
 @click.option(
     "--values",
-    type=options.Choice(KINDS),
+    type=Choice(KINDS),
     help="What the values of a foreign table are.  [default: what is known of the metric]",
 )
 @click.option(
@@ -93,9 +96,9 @@ def command(
 
     if matrix in STREAMS and output in STREAMS:
         raise UsageError("table and matrix cannot both go to standard output", hint="give `-o`")
-    options.demand_other_output(output, [table])
+    demand_other_output(output, [table])
     if matrix is not None:
-        options.demand_other_output(matrix, [table])
+        demand_other_output(matrix, [table])
     read = read_table(table)
     found = _distances(read, metrics, layers, values)
     if mean:
@@ -112,7 +115,7 @@ def command(
     _warn_of_ward(arranged, method)
     facts: dict[str, Any] = {"members": list(members), "trees": [one.summary() for one in arranged]}
     schema = _schema(told)
-    entry = options.entry("table", inputs=[read], **facts)
+    entry = lineage.entry("table", inputs=[read], **facts)
     with create_table(output, schema, entry, format=table_format, overwrite=overwrite) as writer:
         if matrix is not None:
             _write_matrices(matrix, found, read, overwrite=overwrite)
@@ -262,5 +265,5 @@ def _write_matrices(
         "distance": {name: one.convention for name, one in zip(names, found, strict=True)},
     }
     arrays = {name: one.matrix for name, one in zip(names, found, strict=True)}
-    entry = options.entry("distances", inputs=[read], **facts)
+    entry = lineage.entry("distances", inputs=[read], **facts)
     write_tensors(target, arrays, entry, overwrite=overwrite)

@@ -7,6 +7,12 @@ import click
 
 from nncli import options
 from nncli.errors import UsageError
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output, typed
+from nncli.options.listings import listing_format, write_metrics
+from nncli.options.progress import pair_progress
+from nncli.options.threads import cores
+from nncli.parameters import Choice, Finite
 
 if TYPE_CHECKING:
     from nncli.formats.captures import Captures
@@ -52,7 +58,7 @@ def _check_rows(ctx: click.Context, param: click.Parameter, value: str | None) -
 @options.reduce_captured
 @click.option(
     "--variance",
-    type=options.Finite(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     default=0.99,
     show_default=True,
     metavar="SHARE",
@@ -66,7 +72,7 @@ def _check_rows(ctx: click.Context, param: click.Parameter, value: str | None) -
 )
 @click.option(
     "--null",
-    type=options.Choice(["analytic"]),
+    type=Choice(["analytic"]),
     help="How values lie to those of shuffled rows, in closed form (the CKA family).",
 )
 @click.option(
@@ -178,7 +184,7 @@ def command(
       nncli compare --list-metrics
     """
     if list_metrics:
-        options.write_metrics(output, options.listing_format(table_format, output), overwrite)
+        write_metrics(output, listing_format(table_format, output), overwrite)
         return
     if not captures:
         raise click.UsageError("name one capture, two, or a folder of them")
@@ -190,12 +196,12 @@ def command(
         DOUBTS: bool(null or permutations or samples),
     }
     _demand_one_question([name for name, wanted in asked.items() if wanted], against)
-    if partial and (given := options.typed("metrics", "table_format")):
+    if partial and (given := typed("metrics", "table_format")):
         raise UsageError(
             f"--partial writes sums, which all measures are made of, and no table: {given[0]} is "
             "for `compare` of the parts"
         )
-    options.demand_one_stdin(*captures, *([against] if against else []))
+    demand_one_stdin(*captures, *([against] if against else []))
 
     from contextlib import ExitStack
 
@@ -214,7 +220,7 @@ def command(
     where = (output, table_format, overwrite)
     with ExitStack() as stack:
         files = [*capture_files(captures), *reference]
-        options.demand_other_output(output, files)
+        demand_other_output(output, files)
         sources = [stack.enter_context(open_source(one)) for one in files]
         if stored := open_all_moments(sources):
             _demand_plain(stored[0].name)
@@ -302,7 +308,7 @@ def _demand_one_question(asked: list[str], against: str | None) -> None:
 
 def _demand_plain(name: str) -> None:
     """Refuse to ask sums over examples for more than there is in them."""
-    if given := options.typed(*OF_EXAMPLES):
+    if given := typed(*OF_EXAMPLES):
         raise UsageError(
             f"{given[0]} needs the examples, and `{name}` holds sums over them",
             hint=f"compare the captures themselves, or leave {given[0]} out",
@@ -360,11 +366,11 @@ def _write_report(
     inputs, reduction = made_of
     schema = comparison_schema(report.columns, factors)
     summaries = [one.summary() for one in chosen]
-    entry = options.entry(
+    entry = lineage.entry(
         "table", inputs=inputs, seed=seed, metrics=summaries, reduce=reduction, **report.facts
     )
     with create_table(output, schema, entry, format=table_format, overwrite=overwrite) as table:
-        rows = report.rows(threads or options.cores(), options.pair_progress(report.total))
+        rows = report.rows(threads or cores(), pair_progress(report.total))
         table.write(from_rows(rows, schema))
 
 
@@ -381,9 +387,7 @@ def _write_sums(
     grid, reduction, threads, (output, _, overwrite) = how
     plan = sums_plan(population.layers, shard_of(opened.members, *span), grid=grid)
     facts = {**plan.facts, **origin(opened.members), "reduce": reduction}
-    entry = options.entry(KIND, inputs=opened.members, **facts)
+    entry = lineage.entry(KIND, inputs=opened.members, **facts)
     with create_moments(output, specs_of(plan.outline), entry, overwrite=overwrite) as writer:
-        for name, array in plan.arrays(
-            threads or options.cores(), options.pair_progress(plan.total)
-        ).items():
+        for name, array in plan.arrays(threads or cores(), pair_progress(plan.total)).items():
             writer.write(name, array)

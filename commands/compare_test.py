@@ -8,6 +8,12 @@ import click
 
 from nncli import options
 from nncli.errors import NncliWarning, UsageError, closest
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output, typed
+from nncli.options.listings import listing_format, write_metrics
+from nncli.options.progress import pair_progress, progress
+from nncli.options.threads import cores
+from nncli.parameters import Choice
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -70,7 +76,7 @@ class Table(NamedTuple):
 @options.list_metrics
 @click.option(
     "--pairing",
-    type=options.Choice(["same-layer", "all"]),
+    type=Choice(["same-layer", "all"]),
     help="What a layer is held against: the same layer of other networks, or all layers of all.  "
     "[default: same-layer; all that --pairs has]",
 )
@@ -140,12 +146,12 @@ def command(
       nncli compare-test captures/ --deletion --metric linear-cka --metric procrustes
     """
     if list_metrics:
-        options.write_metrics(output, options.listing_format(table_format, output), overwrite)
+        write_metrics(output, listing_format(table_format, output), overwrite)
         return
     _demand_form(captures, pairs, table, deletion=deletion, asked=asked)
     tables = [one for one in (pairs, table) if one]
-    options.demand_one_stdin(*captures, *tables)
-    options.demand_other_output(output, tables)
+    demand_one_stdin(*captures, *tables)
+    demand_other_output(output, tables)
 
     from contextlib import ExitStack
 
@@ -158,7 +164,7 @@ def command(
             made = _of_captures(captures, table, asked, stack, deletion=deletion)
         schema = _schema(made.columns)
         seed = None if asked["paper"] or deletion else asked["seed"]
-        entry = options.entry("table", inputs=made.inputs, seed=seed, **made.facts)
+        entry = lineage.entry("table", inputs=made.inputs, seed=seed, **made.facts)
         writer = stack.enter_context(
             create_table(output, schema, entry, format=table_format, overwrite=overwrite)
         )
@@ -190,7 +196,7 @@ def _demand_form(
     unused = ("score", "group", "reference", "reference_layer", "pairing", "paper")
     if deletion and (table or any(asked[name] for name in unused)):
         raise UsageError("`--deletion` has no scores, groups, references, pairing or paper to take")
-    if pairs is not None and options.typed("metrics"):
+    if pairs is not None and typed("metrics"):
         raise UsageError("`--pairs` are measured already: `--measure` chooses, not `--metric`")
     if asked["paper"] and asked["group"]:
         raise UsageError("`--paper` has no groups: leave out `--group`")
@@ -264,8 +270,8 @@ def _tested(
             population.layers,
             population.pairs,
             chosen,
-            threads=asked["threads"] or options.cores(),
-            advance=options.pair_progress(len(chosen) * len(population.pairs)),
+            threads=asked["threads"] or cores(),
+            advance=pair_progress(len(chosen) * len(population.pairs)),
         )
         measured = replace(scored, distances=distances)
         return _rows(measured, options_of_test, each=asked["each"])
@@ -279,8 +285,8 @@ def _deleted(
     """Layers against themselves with components deleted."""
     from nncli.grounding import deletion_columns, deletion_rows
 
-    each, threads = asked["each"], asked["threads"] or options.cores()
-    shown = partial(options.progress, label="deleting", total=len(population.layers), unit="layer")
+    each, threads = asked["each"], asked["threads"] or cores()
+    shown = partial(progress, label="deleting", total=len(population.layers), unit="layer")
     made = deletion_rows(population, chosen, labels, each=each, threads=threads, shown=shown)
     return Table(deletion_columns(each=each), lambda: list(made), [], {})
 

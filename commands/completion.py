@@ -3,12 +3,13 @@
 import click
 
 from nncli import options
+from nncli.parameters import Choice
 
 
 @click.command(
     "completion", cls=options.Command, short_help="Print the completion script of a shell."
 )
-@click.argument("shell", type=options.Choice(["bash", "zsh", "fish"]), metavar="bash|zsh|fish")
+@click.argument("shell", type=Choice(["bash", "zsh", "fish"]), metavar="bash|zsh|fish")
 def command(shell: str) -> None:
     """Print the script that makes a shell complete commands, options, layers and metrics.
 

@@ -3,6 +3,8 @@
 import click
 
 from nncli import options
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output
 
 
 @click.command("merge", cls=options.Command)
@@ -22,7 +24,7 @@ def command(*, parts: tuple[str, ...], output: str, overwrite: bool) -> None:
       nncli merge part-0.safetensors part-1.safetensors -o whole.safetensors
       nncli merge part-0.safetensors part-1.safetensors > whole.safetensors
     """
-    options.demand_one_stdin(*parts)
+    demand_one_stdin(*parts)
 
     from contextlib import ExitStack
 
@@ -33,7 +35,7 @@ def command(*, parts: tuple[str, ...], output: str, overwrite: bool) -> None:
     with ExitStack() as stack:
         opened = []
         files = capture_files(parts)
-        options.demand_other_output(output, files)
+        demand_other_output(output, files)
         for part in files:
             opened.append(open_moments(part))
             stack.enter_context(opened[-1].file)
@@ -42,7 +44,7 @@ def command(*, parts: tuple[str, ...], output: str, overwrite: bool) -> None:
         # recorded in the order of the examples, so that the order given does not change the bytes
         click.get_current_context().params["parts"] = tuple(one.name for one in opened)
         facts = {**opened[0].facts, "shards": common_shards(opened)}
-        entry = options.entry(KIND, inputs=opened, **facts)
+        entry = lineage.entry(KIND, inputs=opened, **facts)
         writer = stack.enter_context(
             create_moments(output, opened[0].file.specs, entry, overwrite=overwrite)
         )

@@ -10,6 +10,9 @@ import click
 
 from nncli import options
 from nncli.errors import ArtifactError, UsageError
+from nncli.options import lineage
+from nncli.options.progress import progress
+from nncli.parameters import Choice
 
 if TYPE_CHECKING:
     from nncli.figures.pictures import Picture
@@ -58,7 +61,7 @@ class Given:
 )
 @click.option(
     "--log",
-    type=options.Choice(["x", "y"]),
+    type=Choice(["x", "y"]),
     multiple=True,
     help="Logarithmic axis of curves, x or y (repeatable).  [default: x where its places are "
     "geometric]",
@@ -72,7 +75,7 @@ class Given:
 )
 @click.option(
     "--kind",
-    type=options.Choice(list(PICTURES)),
+    type=Choice(list(PICTURES)),
     help="Take a foreign file for this.  [default: by its contents]",
 )
 @options.output
@@ -80,7 +83,7 @@ class Given:
     "-f",
     "--format",
     "form",
-    type=options.Choice(["auto", "png", "svg", "pdf", "text"]),
+    type=Choice(["auto", "png", "svg", "pdf", "text"]),
     default="auto",
     show_default=True,
     help="auto goes by the suffix, a terminal (text) or a pipe (PNG).",
@@ -127,7 +130,7 @@ def command(
             return
         from nncli.figures.drawing import draw, encode
 
-        entry = options.entry("figure", inputs=[given])
+        entry = lineage.entry("figure", inputs=[given])
         out.write(encode(draw(picture), chosen, entry=entry.to_json()))
 
 
@@ -247,7 +250,7 @@ def _activations(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
 
     read = open_activations(source)
     names = select_layers(read.layers, choices.layers, source=read.name)
-    shown = options.progress(names, label="decomposing", unit="layer")
+    shown = progress(names, label="decomposing", unit="layer")
     found = [
         spectrum(flat_layer(name, read.shape(name), partial(read.rows, name))) for name in shown
     ]
@@ -266,7 +269,7 @@ def _checkpoint(source: "Source", choices: Choices) -> "tuple[Picture, Given]":
         there.sort(key=natural)
     names = select_layers(there, choices.layers, source=file.name)
     drawn, rest = names[:MOST_TENSORS], len(names) - MOST_TENSORS
-    shown = options.progress(drawn, label="counting", unit="tensor")
+    shown = progress(drawn, label="counting", unit="tensor")
     tensors = {name: partial(blocks, file, name) for name in shown}
     picture = weight_histograms(tensors, source=file.name, rest=max(rest, 0))
     return picture, Given(source.name, file.digest, file.entry)

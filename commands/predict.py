@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nncli import options
-from nncli.parameters import Radius
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin
+from nncli.options.progress import progress
+from nncli.parameters import Choice, Radius
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +33,7 @@ FORMATS = ["auto", "parquet", "safetensors", "csv", "jsonl", "json", "table", "m
 @options.arch
 @click.option(
     "--attack",
-    type=options.Choice(["fgsm", "pgd", "autopgd"]),
+    type=Choice(["fgsm", "pgd", "autopgd"]),
     help="Move each example to where the loss is high: one step (fgsm), 20 projected ones (pgd), "
     "or 100 that find their own size (autopgd).",
 )
@@ -44,21 +47,16 @@ FORMATS = ["auto", "parquet", "safetensors", "csv", "jsonl", "json", "table", "m
 )
 @click.option(
     "--norm",
-    type=options.Choice(["linf", "l2"]),
+    type=Choice(["linf", "l2"]),
     default="linf",
     show_default=True,
     help="Norm of the attack.",
 )
-@click.option(
-    "--target",
-    type=options.Target(),
-    metavar="CLASS",
-    help="Drive examples to this class, or to the `least-likely` one.  [default: any wrong one]",
-)
+@options.target
 @click.option(
     "--corruption",
     "corruptions",
-    type=options.Choice("nncli.corruptions:CORRUPTIONS"),
+    type=Choice("nncli.corruptions:CORRUPTIONS"),
     multiple=True,
     help="Corrupt the images: gaussian-noise, blur, rotate, ... (repeatable).",
 )
@@ -94,7 +92,7 @@ FORMATS = ["auto", "parquet", "safetensors", "csv", "jsonl", "json", "table", "m
     "-f",
     "--format",
     "table_format",
-    type=options.Choice(FORMATS),
+    type=Choice(FORMATS),
     default="auto",
     show_default=True,
     help="Format of the output: a long table, or dense tensors (safetensors); auto goes by the "
@@ -140,7 +138,7 @@ def command(
     from nncli.formats.prediction_writers import create_predictions, demand_target
     from nncli.origins import data_facts, model_facts, survey
 
-    options.demand_one_stdin(*checkpoints, data)
+    demand_one_stdin(*checkpoints, data)
     changes = _changes(**perturbation)
     if samples is not None and not perturbation["sigmas"]:
         raise UsageError("`--samples` needs noise", hint="for example `--smoothing 0.1`")
@@ -150,12 +148,12 @@ def command(
     origins = survey(members, arch, device)
     frame = replace(_frame(origins[0], examples), certified=any(perturbation["sigmas"]))
     answering = _members(origins, changes)
-    entry = options.entry(
+    entry = lineage.entry(
         "predictions",
         inputs=[*origins, examples],
         seed=seed if perturbation["corruptions"] or perturbation["sigmas"] else None,
-        models=[model_facts(one, options.portable) for one in origins],
-        data=data_facts(examples, limit, options.portable),
+        models=[model_facts(one, lineage.portable) for one in origins],
+        data=data_facts(examples, limit, lineage.portable),
         class_names=examples.class_names,
     )
     with create_predictions(
@@ -230,7 +228,7 @@ def _members(origins: "Sequence[Origin]", changes: "Sequence[Change]") -> "list[
     from nncli.checkpoint_names import short_names
     from nncli.formats.prediction_columns import Member
 
-    names = short_names([options.without_descriptor(one.name) for one in origins])
+    names = short_names([lineage.without_descriptor(one.name) for one in origins])
     return [
         Member(name, origin.factors, change.label, change.strength or None)
         for name, origin in zip(names, origins, strict=True)
@@ -264,7 +262,7 @@ def _answers(
         for change in changes:
             demand_changeable(change, inputs, examples.y, source=examples.name)
             label = f"{model.name} {change.label or ''}".strip()
-            parts = options.progress(
+            parts = progress(
                 batches(inputs, size, device),
                 label=label,
                 total=-(-len(inputs) // size),

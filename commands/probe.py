@@ -7,6 +7,10 @@ import click
 
 from nncli import options
 from nncli.errors import UsageError
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin
+from nncli.options.progress import progress
+from nncli.parameters import Choice, Finite, Measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +58,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
 )
 @click.option(
     "--task",
-    type=options.Choice(["auto", "classes", "numbers"]),
+    type=Choice(["auto", "classes", "numbers"]),
     default="auto",
     show_default=True,
     help="What targets are; auto: floats are numbers, lists of 0 and 1 labels, others classes.",
@@ -62,7 +66,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
 @click.option(
     "--reader",
     "readers",
-    type=options.Measure("nncli.probing:READERS"),
+    type=Measure("nncli.probing:READERS"),
     multiple=True,
     help="linear, ridge, knn, prototype, mass-mean, mlp (repeatable); settings go behind a colon, "
     "such as knn:neighbours=5 or prototype:way=5,shot=1.  [default: linear; ridge for numbers]",
@@ -70,7 +74,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
 @click.option(
     "--metric",
     "metrics",
-    type=options.Choice("nncli.probing:METRICS"),
+    type=Choice("nncli.probing:METRICS"),
     multiple=True,
     help="accuracy, balanced-accuracy, log-loss, average-precision, r2, mse (repeatable).  "
     "[default: accuracy; r2 for numbers]",
@@ -85,7 +89,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
 )
 @click.option(
     "--test-share",
-    type=options.Finite(0, 1, min_open=True, max_open=True),
+    type=Finite(0, 1, min_open=True, max_open=True),
     default=0.25,
     show_default=True,
     metavar="P",
@@ -95,7 +99,7 @@ def _file(flag: str, name: str, text: str, *, multiple: bool = False) -> "Callab
 @click.option(
     "--penalty",
     "penalties",
-    type=options.Finite(min=0, min_open=True),
+    type=Finite(min=0, min_open=True),
     multiple=True,
     metavar="L",
     help="Strength of the L2 penalty, 1 / C (repeatable).  [default: 0.01, 0.1, ... 100000]",
@@ -174,7 +178,7 @@ def command(
       nncli probe a.safetensors --test-on b.safetensors --orders 0 -f csv
     """
     given = (asked["table"], asked["twin"], asked["train_on"], stored, *asked["test_on"])
-    options.demand_one_stdin(*activations, *(one for one in given if one))
+    demand_one_stdin(*activations, *(one for one in given if one))
     from nncli.formats.probe_answers import Reading, demand_outputs
     from nncli.formats.probe_inputs import probe_schema
     from nncli.formats.tables import create_table, from_rows
@@ -197,14 +201,14 @@ def command(
         learned = asked["learned"]
         if learned is not None:
             schema = _learned_schema(work)
-        entry = options.entry("table", inputs=work.inputs, seed=asked["seed"], **work.facts)
+        entry = lineage.entry("table", inputs=work.inputs, seed=asked["seed"], **work.facts)
         table = stack.enter_context(
             create_table(output, schema, entry, format=table_format, overwrite=overwrite)
         )
         readings: list[Reading] = []
         scores: list[dict[str, Any]] = []
         steps = work.survey.steps()
-        for step in options.progress(steps, label="probing", total=len(steps), unit="layer"):
+        for step in progress(steps, label="probing", total=len(steps), unit="layer"):
             name, factors = work.read.captures.names[step[0]], work.factors[step[0]]
             for rows, found in work.survey.take(step):
                 mine = [{"capture": name, **factors, **row} for row in rows]
@@ -310,7 +314,7 @@ def _elsewhere(read: "Probed", plan: "list[Design]") -> "list[Elsewhere]":
     from nncli.checkpoint_names import short_names
     from nncli.probing import Elsewhere, trained_on
 
-    files = [options.without_descriptor(one.name) for one in read.others]
+    files = [lineage.without_descriptor(one.name) for one in read.others]
     names = short_names([OWN, *files])[1:]
     found, start = [], read.first.n
     for name, one, allowed in zip(names, read.others, read.allowed(trained_on(plan)), strict=True):
@@ -379,12 +383,12 @@ def _write_readings(
     told = {"inputs": work.inputs, "seed": asked["seed"]}
     if asked["predictions"]:
         names = None if target.kind == "numbers" else list(target.classes)
-        entry = options.entry("predictions", **told, class_names=names)
+        entry = lineage.entry("predictions", **told, class_names=names)
         also: dict[str, Any] = {"several": work.several, "overwrite": overwrite}
         write_answers(asked["predictions"], readings, first, entry, losses_of(target), **also)
     if asked["probes"]:
         entry, train = (
-            options.entry("probes", **told, source=first.source_digest),
+            lineage.entry("probes", **told, source=first.source_digest),
             work.survey.train,
         )
         write_readers(asked["probes"], readings, first, train, entry, overwrite=overwrite)

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nncli import options
+from nncli.options import lineage
+from nncli.options.progress import progress
+from nncli.parameters import Choice
 
 if TYPE_CHECKING:
     from nncli.formats.describe import Description
@@ -19,7 +22,7 @@ ROWS = ("csv", "jsonl", "markdown")
     "-f",
     "--format",
     "form",
-    type=options.Choice(["text", "json", *ROWS]),
+    type=Choice(["text", "json", *ROWS]),
     default="text",
     show_default=True,
     help="For people (text), one JSON object for scripts, or the rows of a table and nothing else.",
@@ -101,7 +104,7 @@ def _write_rows(source: "Source", form: str, rows: int | None) -> None:
 
     table = read_rows(source)
     data = table.data if rows is None else table.data.slice(0, rows)
-    write_table("-", data, options.entry("table", inputs=[table]), format=form)
+    write_table("-", data, lineage.entry("table", inputs=[table]), format=form)
 
 
 def _selected(found: "Description", layers: tuple[str, ...]) -> "Description":
@@ -132,12 +135,12 @@ def _statistics(
     from nncli.tensor_statistics import summarise
 
     if found.columns is not None:
-        named = options.progress(number_columns(source), label="reading", unit="column")
+        named = progress(number_columns(source), label="reading", unit="column")
         return {name: asdict(summarise([values])) for name, values in named}
     if found.tensors is None or found.format == "onnx":
         return {}
     with open_any_tensors(source) as file:
         readable = numeric(file)
         names = [one.name for one in in_order(found)[: None if everything else MOST_LINES]]
-        shown = options.progress(names, label="reading", unit="tensor")
+        shown = progress(names, label="reading", unit="tensor")
         return {name: asdict(summarise(blocks(file, name))) for name in shown if name in readable}

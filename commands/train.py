@@ -11,7 +11,10 @@ import click
 
 from nncli import options
 from nncli.errors import ArtifactError, MismatchError, NoAnswerError, UsageError
-from nncli.parameters import Radius
+from nncli.options import lineage
+from nncli.options.progress import progress
+from nncli.options.threads import cores
+from nncli.parameters import Choice, Finite, Radius
 
 if TYPE_CHECKING:
     from nncli.formats.datasets import Dataset
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from nncli.training import Arrays, Member, Task
 
 FLIPS = "flips.parquet"
-POSITIVE = options.Finite(min=0, min_open=True)
+POSITIVE = Finite(min=0, min_open=True)
 
 
 class Selection(click.ParamType[Any]):
@@ -112,7 +115,7 @@ class Series:
 )
 @click.option(
     "--optimizer",
-    type=options.Choice(["adam", "adamw", "sgd"]),
+    type=Choice(["adam", "adamw", "sgd"]),
     default="adam",
     show_default=True,
     help="Optimizer.",
@@ -123,19 +126,17 @@ class Series:
     metavar="RATE",
     help="Learning rate, constant.  [default: 0.001; sgd 0.1]",
 )
-@click.option(
-    "--momentum", type=options.Finite(0, 1, max_open=True), metavar="M", help="Momentum of sgd."
-)
+@click.option("--momentum", type=Finite(0, 1, max_open=True), metavar="M", help="Momentum of sgd.")
 @click.option(
     "--weight-decay",
-    type=options.Finite(min=0),
+    type=Finite(min=0),
     metavar="DECAY",
     help="Weight decay.  [default: 0; adamw 0.01]",
 )
 @count("--batch-size", "Examples per update.", default=64, show_default=True)
 @click.option(
     "--label-noise",
-    type=options.Finite(0, 1),
+    type=Finite(0, 1),
     default=0.0,
     metavar="SHARE",
     help="Share of the training labels that are replaced by another class.",
@@ -165,10 +166,10 @@ class Series:
 )
 @click.option(
     "--defence",
-    type=options.Choice(["pgd", "ibp"]),
+    type=Choice(["pgd", "ibp"]),
     help="What stands for the worst of it: an attack, or a bound by intervals.  [default: pgd]",
 )
-@click.option("--norm", type=options.Choice(["linf", "l2"]), help="Norm of it.  [default: linf]")
+@click.option("--norm", type=Choice(["linf", "l2"]), help="Norm of it.  [default: linf]")
 @count("--attack-steps", "Steps of the attack, PGD.  [default: 7]")
 @click.option(
     "--attack-step-size",
@@ -225,9 +226,9 @@ def command(
     members = [Member(seed, part) for part in chosen for seed in seeds]
     there = {member: series.has(member) for member in members}  # all, before the first is trained
     missing = [member for member in members if not there[member]]
-    jobs = jobs or max(1, options.cores() // threads)
+    jobs = jobs or max(1, cores() // threads)
     done = side_by_side(partial(_train_one, series), missing, jobs=jobs, threads=threads)
-    shown = options.progress(done, label="training", total=len(missing), unit="network")
+    shown = progress(done, label="training", total=len(missing), unit="network")
     diverged = sorted(f"{member} ({reason})" for member, reason in shown if reason)
     write_manifest(series.folder, overwrite=series.overwrite)
     if diverged:
@@ -286,8 +287,8 @@ def _plan(
         task = _with_noise(task, datasets[0], label_noise, folder, overwrite=overwrite)
     digests = {"train": datasets[0].digest, "test": datasets[1].digest}
     facts: dict[str, Any] = {
-        "arch": options.portable(arch),
-        "data": {"name": options.portable(data), **digests},
+        "arch": lineage.portable(arch),
+        "data": {"name": lineage.portable(data), **digests},
         "training": task.hyperparameters() | {kind: one.digest for kind, one in inputs.items()},
     }
     entry = _entry("checkpoint", [*datasets, *inputs.values()], **facts)
@@ -300,7 +301,7 @@ def _entry(kind: str, inputs: list[Any], **facts: Any) -> "Entry":
     context = click.get_current_context()
     for name in ("seeds", "parts", "save_steps"):
         context.set_parameter_source(name, click.core.ParameterSource.DEFAULT)
-    return options.entry(kind, inputs=inputs, **facts)
+    return lineage.entry(kind, inputs=inputs, **facts)
 
 
 def _architecture(

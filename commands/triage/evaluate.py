@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nncli import options
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output
+from nncli.parameters import Finite
 
 if TYPE_CHECKING:
     from nncli.formats.scored_joins import ScoredCases
@@ -37,11 +40,11 @@ COVERAGES = (0.5, 0.8, 0.9, 0.95)
     help="The score that others are compared with.  [default: the first]",
 )  # fmt: skip
 @click.option(
-    "--coverage", "coverages", type=options.Finite(0, 1), multiple=True, default=COVERAGES,
+    "--coverage", "coverages", type=Finite(0, 1), multiple=True, default=COVERAGES,
     show_default=True, metavar="SHARE", help="Share of cases kept (repeatable).",
 )  # fmt: skip
 @click.option(
-    "--risk", "risks", type=options.Finite(), multiple=True, metavar="R",
+    "--risk", "risks", type=Finite(), multiple=True, metavar="R",
     help="Say how many cases can be kept at this risk (repeatable).",
 )  # fmt: skip
 @click.option("--groups", metavar="COLUMN", help="Cases of equal COLUMN are drawn together.")
@@ -87,9 +90,9 @@ def command(
       nncli triage evaluate predictions.parquet --score margin --score entropy --curve c.parquet
       nncli predict net.safetensors --split test | nncli triage evaluate - --risk 0.05 -f csv
     """
-    options.demand_one_stdin(*scores)
+    demand_one_stdin(*scores)
     for target in (output, curve):
-        options.demand_other_output(target or "-", scores)
+        demand_other_output(target or "-", scores)
     from nncli.formats.scored_cases import read_sources
     from nncli.formats.scored_joins import Wanted, join
     from nncli.formats.tables import from_rows, write_table
@@ -105,7 +108,7 @@ def command(
     cases = join(sources, Wanted(**names, **told))
     question = _question(cases, asked)
     inputs = list({one.name: one for one in sources}.values())
-    entry = options.entry(
+    entry = lineage.entry(
         "table",
         inputs=inputs,
         seed=asked["seed"],

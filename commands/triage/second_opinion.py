@@ -8,6 +8,10 @@ import click
 
 from nncli import options
 from nncli.errors import UsageError
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output, typed
+from nncli.options.progress import progress
+from nncli.parameters import Choice, Finite
 
 if TYPE_CHECKING:
     from nncli.commands.triage.opinion_study import OpinionStudy
@@ -35,24 +39,24 @@ OF_FITTING = (
     "log-probabilities are the features.",
 )  # fmt: skip
 @click.option(
-    "--target", type=options.Choice(["disagreement", "entropy", "variance"]),
+    "--target", type=Choice(["disagreement", "entropy", "variance"]),
     default="disagreement", show_default=True,
     help="What is foreseen of the readers of a case; variance is of grades.",
 )  # fmt: skip
 @click.option(
-    "--threshold", type=options.Finite(), metavar="T",
+    "--threshold", type=Finite(), metavar="T",
     help="Readers disagree where the target is above T.  [default: the median]",
 )  # fmt: skip
 @click.option(
-    "--direct", type=options.Choice(["regression", "classification"]), default="regression",
+    "--direct", type=Choice(["regression", "classification"]), default="regression",
     show_default=True, help="Whether dup foresees the target, or that it is above the threshold.",
 )  # fmt: skip
 @click.option(
-    "--reader", type=options.Choice(["linear", "knn", "mlp"]), default="linear",
+    "--reader", type=Choice(["linear", "knn", "mlp"]), default="linear",
     show_default=True, help="The kind of model behind dup and uvc.",
 )  # fmt: skip
 @click.option(
-    "--score", "extra", type=options.Choice("nncli.triage.uncertainty:EXTRA"), multiple=True,
+    "--score", "extra", type=Choice("nncli.triage.uncertainty:EXTRA"), multiple=True,
     help="A further score: ensemble-disagreement, knn-distance, mahalanobis, random-distillation "
     "(repeatable).",
 )  # fmt: skip
@@ -69,7 +73,7 @@ OF_FITTING = (
     help="Folds of the cases: none is scored by a model that saw it.",
 )  # fmt: skip
 @click.option(
-    "--referred", type=options.Finite(0, 1, min_open=True, max_open=True), multiple=True,
+    "--referred", type=Finite(0, 1, min_open=True, max_open=True), multiple=True,
     default=SHARES, show_default=True, metavar="SHARE",
     help="Share of cases referred (repeatable).",
 )  # fmt: skip
@@ -132,10 +136,10 @@ def command(
     """
     given = {one: asked[one] for one in ("ratings", "predictions", "table")}
     inputs = [one for one in (features, stored, *given.values()) if one]
-    options.demand_one_stdin(*inputs)
+    demand_one_stdin(*inputs)
     told = {one: asked[name] for one, name in OUTPUTS.items()}
     for target in (output, *told.values()):
-        options.demand_other_output(target or "-", inputs)
+        demand_other_output(target or "-", inputs)
     from nncli.formats.triage_tables import demand_different, demand_tables
 
     demand_different(output=output, **told)
@@ -168,7 +172,7 @@ def _fit(
     _demand_model(asked["fitted_model"], overwrite=overwrite)
     study = open_study(features, asked, stack)
     opinions, design, folds = study.opinions, study.design, asked["folds"]
-    entry = options.entry(
+    entry = lineage.entry(
         "table",
         inputs=study.inputs,
         seed=asked["seed"],
@@ -179,7 +183,7 @@ def _fit(
     )
     referred, points = tuple(sorted(set(asked["referred"]))), asked["points"]
     shares = referred, asked["resamples"], asked["seed"], points if asked["curve"] else 0
-    shown = partial(options.progress, label="fitting", total=folds, unit="fold")
+    shown = partial(progress, label="fitting", total=folds, unit="fold")
     foresight = cross_fit(study.x, opinions, study.plan, design, progress=shown)
     if study.cases.answers is not None:
         foresight = foresight.beside_answers(study.cases.answers, study.cases.score, opinions)
@@ -207,10 +211,10 @@ def _write_tables(
         columns = foresight.columns(study.opinions, study.plan)
         data = table_of_cases(study.cases.ids, columns)
         names = list(foresight.names)
-        entry = options.entry("table", scores=names, outcome="disagree", **told)
+        entry = lineage.entry("table", scores=names, outcome="disagree", **told)
         write_table(asked["case_scores"], data, entry, overwrite=overwrite)
     if asked["curve"]:
-        entry = options.entry("table", **told)
+        entry = lineage.entry("table", **told)
         write_table(asked["curve"], from_rows(found.curve, REFERRAL), entry, overwrite=overwrite)
 
 
@@ -233,7 +237,7 @@ def _write_model(study: "OpinionStudy", asked: dict[str, Any], *, overwrite: boo
 
     made = fit_all(study.x, study.opinions, study.plan, study.design)
     threshold = study.opinions.threshold
-    entry = options.entry(KIND, inputs=study.inputs, seed=asked["seed"], threshold=threshold)
+    entry = lineage.entry(KIND, inputs=study.inputs, seed=asked["seed"], threshold=threshold)
     told = {"about": made.about._asdict(), "features": study.features}
     arrays: dict[str, Any] = {"scaling": made.scaling_arrays(), "scores": made.arrays}
     write_scores(asked["fitted_model"], told, entry=entry, overwrite=overwrite, **arrays)
@@ -257,7 +261,7 @@ def _apply(
     from nncli.formats.triage_tables import table_of_cases
     from nncli.triage.foresight import Model
 
-    if wrong := options.typed(*OF_FITTING):
+    if wrong := typed(*OF_FITTING):
         raise UsageError(
             f"`--apply` fits and judges nothing, so `{wrong[0]}` has no place beside it",
             hint="`nncli triage evaluate` holds the scores against an outcome",
@@ -268,6 +272,6 @@ def _apply(
     read.demand_width(told["width"], source=cases.name)
     model = Model.of_arrays(read.about, read.scaling, read.scores)
     columns = model.scores(x)
-    entry = options.entry("table", inputs=[*cases.inputs, read], scores=list(columns))
+    entry = lineage.entry("table", inputs=[*cases.inputs, read], scores=list(columns))
     data = table_of_cases(cases.ids, columns)
     write_table(output, data, entry, format=table_format, overwrite=overwrite)

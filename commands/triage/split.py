@@ -7,6 +7,9 @@ import click
 
 from nncli import options
 from nncli.errors import UsageError
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin, demand_other_output
+from nncli.parameters import Choice, Finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +19,7 @@ HIGHEST = 1e100  # price: sums and squares of such are still numbers
 
 
 def _price(name: str, text: str) -> "Callable[[options.F], options.F]":
-    flag, price = f"--cost-{name}", options.Finite(min=0, max=HIGHEST)
+    flag, price = f"--cost-{name}", Finite(min=0, max=HIGHEST)
     return click.option(flag, type=price, metavar="MONEY", help=f"Price of {text}.")
 
 
@@ -49,13 +52,13 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
 @click.option(
     "--order",
     "wanted",
-    type=options.Choice("nncli.triage.splits:ORDERS"),
+    type=Choice("nncli.triage.splits:ORDERS"),
     multiple=True,
     help="confidence, human-error, difference, random, oracle (repeatable).  [default: all]",
 )
 @click.option(
     "--loss",
-    type=options.Choice(["zero-one", "probability"]),
+    type=Choice(["zero-one", "probability"]),
     default="zero-one",
     show_default=True,
     help="Of the model: an error, or one minus the probability of the right class.",
@@ -63,7 +66,7 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
 @_count("--readers", 1, "K", 1, "How many people read a case and vote.")
 @click.option(
     "--report-share",
-    type=options.Finite(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     default=0.5,
     show_default=True,
     metavar="P",
@@ -89,7 +92,7 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
 @_file("--effort", "Write error against the share automated at equal effort.")
 @click.option(
     "--budget",
-    type=options.Finite(0, min_open=True),
+    type=Finite(0, min_open=True),
     default=1.0,
     show_default=True,
     metavar="X",
@@ -97,9 +100,7 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
 )
 @_count("--most-readers", 9, "K", 1, "Readers that --effort gives to one case at most.")
 @_count("--resamples", 1000, "B", 0, "Draws of cases, or groups, for intervals.")
-@click.option(
-    "--renormalise", is_flag=True, help="Divide probabilities that do not sum to 1 by their sum."
-)
+@options.renormalise
 @options.seed
 @options.threads
 @options.output
@@ -135,12 +136,12 @@ def command(
     """
     beside = (asked[one] for one in ("human", "features", "columns", "costs"))
     given = [*predictions, *(one for one in beside if one)]
-    options.demand_one_stdin(*given)
+    demand_one_stdin(*given)
     if asked["human"] in predictions:
         raise UsageError(f"`{asked['human']}` cannot be predictions and RATINGS at once")
     targets = {name: asked[name] for name in OUTPUTS if asked[name]}
     for target in (output, *targets.values()):
-        options.demand_other_output(target, given)
+        demand_other_output(target, given)
     import pyarrow as pa
 
     from nncli.commands.triage.split_study import WRITERS, open_study
@@ -153,7 +154,7 @@ def command(
     )
     with ExitStack() as stack:
         study = open_study(predictions, asked, stack)
-        entry = options.entry("table", inputs=study.inputs, seed=asked["seed"], **study.told())
+        entry = lineage.entry("table", inputs=study.inputs, seed=asked["seed"], **study.told())
         rows: list[dict[str, Any]] = []
         parts: dict[str, list[Any]] = {one: [] for one in targets}
         for place, name in enumerate(study.cases.models):

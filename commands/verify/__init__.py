@@ -6,6 +6,8 @@ import click
 
 from nncli import options
 from nncli.errors import NoAnswerError, UsageError
+from nncli.options.demands import demand_one_stdin, demand_other_output, typed
+from nncli.parameters import Choice
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions
@@ -60,18 +62,12 @@ METHODS = (
 )
 @click.option(
     "--norm",
-    type=options.Choice(["linf", "l2", "l1"]),
+    type=Choice(["linf", "l2", "l1"]),
     default="linf",
     show_default=True,
     help="Norm of the neighbourhoods.",
 )
-@click.option(
-    "--truth",
-    type=options.Choice(["label", "answer"]),
-    default="label",
-    show_default=True,
-    help="What answers should be: the label, or the answer to the example itself.",
-)
+@options.truth
 @click.option(
     "--limits",
     type=(float, float),
@@ -80,7 +76,7 @@ METHODS = (
 )
 @click.option(
     "--method",
-    type=options.Choice(METHODS),
+    type=Choice(METHODS),
     default="auto",
     show_default=True,
     help="All stages, cheap ones first (auto), or one with what it rests on.",
@@ -213,7 +209,7 @@ def _ways(given: dict[str, Any]) -> list[str]:
 
 def _demand_examples(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
     """Refuse what has no meaning where rates of change are asked for."""
-    useless = options.typed(
+    useless = typed(
         "vnnlibs", "specifications", "instances", "method", "timeout", "counterexamples",
         "certificate", "bounds", "ranges", "results", "timings",
     )  # fmt: skip
@@ -223,13 +219,13 @@ def _demand_examples(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Non
         )
     if not checkpoints:
         raise UsageError("no checkpoint is given")
-    options.demand_one_stdin(*checkpoints)
-    options.demand_other_output(given["output"], checkpoints)
+    demand_one_stdin(*checkpoints)
+    demand_other_output(given["output"], checkpoints)
 
 
 def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
     """Refuse what a check has no use for."""
-    useless = options.typed(
+    useless = typed(
         "method", "timeout", "counterexamples", "certificate", "bounds", "ranges", "results",
         "timings", "lipschitz",
     )  # fmt: skip
@@ -239,13 +235,13 @@ def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> N
         )
     if _ways(given):
         _demand_one_question(checkpoints, given)
-    elif asking := options.typed("data", "split", "limit", "norm", "truth", "limits"):
+    elif asking := typed("data", "split", "limit", "norm", "truth", "limits"):
         raise UsageError(
             f"`{asking[0]}` asks nothing without `--epsilon`",
             hint="`--check` alone checks all that the certificate proves",
         )
-    options.demand_one_stdin(given["check"], *checkpoints)
-    options.demand_other_output(given["output"], (given["check"], *checkpoints))
+    demand_one_stdin(given["check"], *checkpoints)
+    demand_other_output(given["output"], (given["check"], *checkpoints))
 
 
 def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
@@ -264,8 +260,8 @@ def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) ->
     if not given["instances"] and not checkpoints:
         raise UsageError("no checkpoint is given")
     inputs = (*checkpoints, *given["vnnlibs"], *given["specifications"])
-    options.demand_one_stdin(*inputs)
+    demand_one_stdin(*inputs)
     beside = ("counterexamples", "certificate", "bounds", "ranges", "results")
     for place in (given["output"], *(given[name] for name in beside)):
         if place:
-            options.demand_other_output(place, inputs)
+            demand_other_output(place, inputs)

@@ -3,8 +3,8 @@
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from nncli import options
 from nncli.errors import NncliWarning
+from nncli.options import lineage
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
@@ -37,7 +37,7 @@ class Proofs:
         network = task.subject.network
         text = exact_text(task.asked, network.shape, network.outputs)
         digest_of = task.subject.digest
-        key = options.portable(self.names.get(digest_of, task.subject.name)), digest_of
+        key = lineage.portable(self.names.get(digest_of, task.subject.name)), digest_of
         place = self.networks.setdefault(key, len(self.networks))
         stored = [
             StoredPart(
@@ -47,7 +47,7 @@ class Proofs:
             )
             for one in parts
         ]
-        name = options.portable(task.asked.name)
+        name = lineage.portable(task.asked.name)
         self.proofs.append(StoredProof(name, place, digest(text), text, tuple(stored)))
 
     def _checked(self, task: "Task", answer: "Answer") -> "list[Part] | None":
@@ -63,7 +63,7 @@ class Proofs:
             if reason is None:
                 return parts
         warnings.warn(
-            f"`{options.without_descriptor(task.asked.name)}` is verified, and is not in the "
+            f"`{lineage.without_descriptor(task.asked.name)}` is verified, and is not in the "
             f"certificate: {reason}",
             NncliWarning,
             stacklevel=2,
@@ -74,7 +74,7 @@ class Proofs:
         """Write the certificate, be it one without proofs."""
         from nncli.formats.certificates import KIND, write_certificate
 
-        entry = options.entry(
+        entry = lineage.entry(
             KIND,
             inputs=self.questions.inputs,
             seed=self.given["seed"],

@@ -5,8 +5,9 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nncli import options
 from nncli.errors import ArtifactError, MismatchError, NncliWarning
+from nncli.options import lineage
+from nncli.options.progress import progress
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions
@@ -46,7 +47,7 @@ def check_all(
     else:
         rows = _proofs_of(questions, certificate, given)
         inputs = [certificate, *questions.inputs]
-    entry = options.entry("table", inputs=inputs)
+    entry = lineage.entry("table", inputs=inputs)
     sound = True
     with create_table(
         given["output"],
@@ -100,7 +101,7 @@ def _proofs_about(
     """Check what the certificate says of some checkpoints."""
     from nncli.checkpoint_names import short_names
 
-    names = short_names([options.without_descriptor(one.name) for one in origins])
+    names = short_names([lineage.without_descriptor(one.name) for one in origins])
     for name, origin in zip(names, origins, strict=True):
         mine = [
             proof
@@ -108,7 +109,7 @@ def _proofs_about(
             if certificate.networks[proof.network][1] == origin.digest
         ]
         subjects: dict[Any, Subject] = {}
-        for proof in options.progress(mine, label=name, total=len(mine)):
+        for proof in progress(mine, label=name, total=len(mine)):
             yield _checked(name, origin, proof, subjects, given)
         if not mine:
             yield _row(name, None, reason=_strange(origin, certificate))
@@ -194,7 +195,7 @@ def _proofs_of(
 
     held = {(certificate.networks[one.network][1], one.digest): one for one in certificate.proofs}
     known = {one for one, _ in held}
-    for task in options.progress(questions.tasks, label="check", total=questions.count):
+    for task in progress(questions.tasks, label="check", total=questions.count):
         subject, network = task.subject, task.subject.network
         text = exact_text(task.asked, network.shape, network.outputs)
         proof = held.get((subject.digest, digest(text)))
@@ -205,7 +206,7 @@ def _proofs_of(
             if subject.digest not in known:
                 reason = "the certificate is about other weights"
             row = _row(subject.name, None, task.asked.words, reason) | {"property": digest(text)}
-        yield row | {"instance": options.without_descriptor(task.asked.name)}
+        yield row | {"instance": lineage.without_descriptor(task.asked.name)}
 
 
 def _row(

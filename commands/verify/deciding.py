@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nncli import options
 from nncli.errors import UsageError
+from nncli.options import lineage
+from nncli.options.progress import progress
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
@@ -31,7 +32,7 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     demand_places(given)
     timed = STAGES if given["timings"] else ()
     schema = verdict_schema(timed, local=questions.local)
-    entry = options.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
+    entry = lineage.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
     form, replaced = given["table_format"], given["overwrite"]
     makers: dict[Any, Any] = {
         ("counterexamples",): Counterexamples,
@@ -47,7 +48,7 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     verdicts = []
     with create_table(given["output"], schema, entry, format=form, overwrite=replaced) as table:
         label = "verify"
-        for task in options.progress(questions.tasks, label=label, total=questions.count):
+        for task in progress(questions.tasks, label=label, total=questions.count):
             setting = Setting(
                 given["method"],
                 task.seconds,
@@ -113,7 +114,7 @@ def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any
         spent["seconds"] = sum(answer.seconds.values())
     return {
         "model_id": task.subject.name,
-        "instance": options.without_descriptor(task.asked.name),
+        "instance": lineage.without_descriptor(task.asked.name),
         **task.keys,
         "method": given["method"],
         "verdict": answer.verdict,

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nncli import options
 from nncli.errors import UsageError
+from nncli.options import lineage
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
@@ -45,7 +45,7 @@ class Counterexamples:
             np.array(labels, dtype=np.int64),
             example_id=np.array([task.asked.name for task, _ in found]),
             factors={},
-            entry=options.entry("dataset", inputs=self.questions.inputs, seed=self.given["seed"]),
+            entry=lineage.entry("dataset", inputs=self.questions.inputs, seed=self.given["seed"]),
             overwrite=self.given["overwrite"],
         )
 
@@ -74,8 +74,8 @@ class Results:
         self.found.append(
             Result(
                 Path(self.given["instances"] or "-").resolve().parent.name,
-                options.portable(task.subject.name),
-                options.portable(task.asked.name),
+                lineage.portable(task.subject.name),
+                lineage.portable(task.asked.name),
                 answer.verdict,
                 sum(answer.seconds.values()),
             )

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nncli import options
 from nncli.errors import MismatchError
+from nncli.options import lineage
+from nncli.options.demands import typed
 
 if TYPE_CHECKING:
     from nncli.formats.datasets import Dataset
@@ -58,7 +59,7 @@ def near(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions:
         len(origins) * len(examples.x) * len(_epsilons(given)),
         [*origins, examples],
         local=True,
-        facts={"data": data_facts(examples, given["limit"], options.portable)},
+        facts={"data": data_facts(examples, given["limit"], lineage.portable)},
     )
 
 
@@ -104,7 +105,7 @@ def _subjects(origins: "list[Origin]", shape: tuple[int, ...]) -> "Iterator[Subj
     from nncli.checkpoint_names import short_names
     from nncli.verification.subjects import subject
 
-    names = short_names([options.without_descriptor(one.name) for one in origins])
+    names = short_names([lineage.without_descriptor(one.name) for one in origins])
     for name, origin in zip(names, origins, strict=True):
         model = origin.load()
         yield subject(name, origin.digest, model.module, shape, drop_softmax=True)
@@ -198,5 +199,5 @@ def _listed(rows: Any, given: dict[str, Any]) -> Iterator[Task]:
             if subject is None:
                 (origin,) = survey(expand((str(network),)), given["arch"], "cpu")
                 subject = _subject_of(origin, one)
-            seconds = given["timeout"] if options.typed("timeout") else row.seconds
+            seconds = given["timeout"] if typed("timeout") else row.seconds
             yield _specified(subject, one, seconds)

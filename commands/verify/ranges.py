@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nncli import options
 from nncli.errors import MismatchError
+from nncli.options import lineage
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
@@ -42,7 +42,7 @@ class Ranges:
                 self.facts.append(
                     {
                         "model_id": task.subject.name,
-                        "instance": options.portable(task.asked.name),
+                        "instance": lineage.portable(task.asked.name),
                         "region": place,
                         **task.keys,
                     }
@@ -64,7 +64,7 @@ class Ranges:
         least, most = reached_outputs(task.subject.network, region, self.given["seed"])
         shared = {
             "model_id": task.subject.name,
-            "instance": options.without_descriptor(task.asked.name),
+            "instance": lineage.without_descriptor(task.asked.name),
             "region": place,
             "numerics": "float64, rounding bounded",
             "seed": self.given["seed"],
@@ -94,14 +94,14 @@ class Ranges:
             write_tensors(
                 given["bounds"],
                 self._tensors(),
-                options.entry("bounds", **shared, rows=self.facts, **self.questions.facts),
+                lineage.entry("bounds", **shared, rows=self.facts, **self.questions.facts),
                 overwrite=given["overwrite"],
             )
         if given["ranges"]:
             write_table(
                 given["ranges"],
                 from_rows(self.outputs, RANGES),
-                options.entry("table", **shared, **self.questions.facts),
+                lineage.entry("table", **shared, **self.questions.facts),
                 format="auto",
                 overwrite=given["overwrite"],
             )

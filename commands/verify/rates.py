@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nncli import options
+from nncli.options import lineage
+from nncli.options.progress import progress
 
 if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
@@ -23,7 +24,7 @@ def write_rates(questions: "Questions", given: dict[str, Any]) -> None:
     from nncli.formats.tables import create_table, from_rows
     from nncli.formats.verdict_tables import RATES
 
-    entry = options.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
+    entry = lineage.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
     with create_table(
         given["output"],
         RATES,
@@ -31,7 +32,7 @@ def write_rates(questions: "Questions", given: dict[str, Any]) -> None:
         format=given["table_format"],
         overwrite=given["overwrite"],
     ) as table:
-        for row in options.progress(_rows(questions, given), label="bound", total=questions.count):
+        for row in progress(_rows(questions, given), label="bound", total=questions.count):
             table.write(from_rows([row], RATES))
 
 
@@ -46,7 +47,7 @@ def _rows(questions: "Questions", given: dict[str, Any]) -> Iterator[dict[str, A
         found = _local(task, constant, given) if local else _at(task, constant, given)
         yield {
             "model_id": task.subject.name,
-            "instance": options.without_descriptor(task.asked.name),
+            "instance": lineage.without_descriptor(task.asked.name),
             **task.keys,
             "epsilon": task.keys["epsilon"] if local else None,
             "norm": norm,

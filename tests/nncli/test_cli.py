@@ -15,6 +15,7 @@ PLUGIN = '''
 import signal, sys, time, warnings
 import click
 from nncli import options
+from nncli.options.progress import progress
 from nncli.errors import *
 from nncli.formats.entry import Entry
 from nncli.formats.output import open_output
@@ -94,7 +95,7 @@ def warn():
     """Warn in two ways, and work with progress."""
     warnings.warn("rows are missing", NncliWarning, stacklevel=2)
     warnings.warn("an old name", DeprecationWarning, stacklevel=2)
-    for _ in options.progress(range(3), label="working"):
+    for _ in progress(range(3), label="working"):
         time.sleep(0.02)
     click.echo("done")
 '''

@@ -80,13 +80,13 @@ print([one for one in sys.modules if one.startswith("nncli.commands.triage.")])
 
 
 def test_the_entry_of_an_artifact_has_the_whole_path_of_its_command():
-    from nncli import options
+    from nncli.options import lineage
 
     root = click.Context(cli, info_name="nncli")
     command = click.Command("inner", callback=lambda: None)
     outer = click.Context(cli.get_command(root, "triage"), parent=root, info_name="triage")
-    assert options.command_line(click.Context(command, parent=outer, info_name="inner")) == [
+    assert lineage.command_line(click.Context(command, parent=outer, info_name="inner")) == [
         "triage",
         "inner",
     ]
-    assert options.command_line(click.Context(command, info_name="inner")) == ["inner"]
+    assert lineage.command_line(click.Context(command, info_name="inner")) == ["inner"]

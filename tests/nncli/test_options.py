@@ -10,6 +10,11 @@ from nncli import options
 from nncli.errors import UsageError
 from nncli.formats.entry import Entry
 from nncli.formats.tensors import open_tensors, write_tensors
+from nncli.options import lineage
+from nncli.options.demands import demand_one_stdin
+from nncli.options.progress import progress
+from nncli.options.threads import THREAD_VARIABLES
+from nncli.parameters import Choice
 
 
 @click.command("study", cls=options.Command)
@@ -31,7 +36,7 @@ from nncli.formats.tensors import open_tensors, write_tensors
 @click.pass_context
 def study(ctx, **given):
     """Record the command line."""
-    click.echo(json.dumps(options.command_line(ctx)))
+    click.echo(json.dumps(lineage.command_line(ctx)))
 
 
 def recorded(*arguments, **settings):
@@ -77,8 +82,8 @@ def test_pipes_are_recorded_alike_and_absolute_folders_not_at_all():
 
 def test_a_file_name_that_is_no_text_can_be_recorded():
     name = os.fsdecode(b"caf\xe9.npz")
-    assert options.portable(name) == "caf\ufffd.npz"
-    Entry(kind="x", command=(options.portable(name),)).to_json().encode()
+    assert lineage.portable(name) == "caf\ufffd.npz"
+    Entry(kind="x", command=(lineage.portable(name),)).to_json().encode()
 
 
 class Made:
@@ -90,7 +95,7 @@ def test_an_entry_names_its_inputs_with_digest_and_lineage():
     parent = Entry(kind="checkpoint", command=("train",), seed=1, facts={"arch": "mlp"})
     context = click.Context(study, info_name="study")
     with context:
-        made = options.entry(
+        made = lineage.entry(
             "table", inputs=[Made("/x/a", parent), Made("b")], seed=7, pairs="grid"
         )
     assert (made.kind, made.schema, made.seed, made.facts) == ("table", 1, 7, {"pairs": "grid"})
@@ -101,7 +106,7 @@ def test_an_entry_names_its_inputs_with_digest_and_lineage():
 
 
 def test_a_choice_offers_what_begins_like_the_word_and_rejects_with_the_nearest():
-    choice = options.Choice(["parquet", "csv", "json", "jsonl"])
+    choice = Choice(["parquet", "csv", "json", "jsonl"])
     offered = [one.value for one in choice.shell_complete(None, None, "js")]
     assert offered == ["json", "jsonl"]
     with pytest.raises(click.BadParameter, match="`cvs` is not known; closest: `csv`"):
@@ -112,8 +117,8 @@ def test_a_choice_offers_what_begins_like_the_word_and_rejects_with_the_nearest(
 def test_a_choice_from_a_registry_is_imported_only_when_it_is_needed(python):
     script = """
 import sys
-from nncli import options
-choice = options.Choice("nncli.formats.tables:FORMATS")
+from nncli.parameters import Choice
+choice = Choice("nncli.formats.tables:FORMATS")
 assert "pyarrow" not in sys.modules
 assert choice.convert("csv", None, None) == "csv"
 assert "pyarrow" in sys.modules
@@ -170,16 +175,16 @@ def test_a_file_that_is_no_tensors_offers_nothing(content, tmp_path, monkeypatch
 
 
 def test_two_inputs_cannot_both_be_standard_input():
-    options.demand_one_stdin("-", "a", "b")
+    demand_one_stdin("-", "a", "b")
     with pytest.raises(UsageError, match="only one input can be standard input"):
-        options.demand_one_stdin("-", "a", "-")
+        demand_one_stdin("-", "a", "-")
 
 
 def test_threads_are_set_before_the_libraries_read_them():
-    before = {name: os.environ.get(name) for name in options.THREAD_VARIABLES}
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     try:
         recorded("a", "--threads", "3")
-        assert {os.environ[name] for name in options.THREAD_VARIABLES} == {"3"}
+        assert {os.environ[name] for name in THREAD_VARIABLES} == {"3"}
     finally:
         for name, value in before.items():
             if value is None:
@@ -203,12 +208,12 @@ print(sorted(heavy & set(sys.modules)))
 
 def test_progress_passes_the_items_through_where_there_is_no_terminal():
     items = [1, 2, 3]
-    assert options.progress(items, label="x") is items
+    assert progress(items, label="x") is items
 
 
 def test_what_is_recorded_is_what_the_artifact_says(tmp_path):
     with click.Context(study, info_name="study"):
-        write_tensors(str(tmp_path / "a"), {"x": np.zeros(2)}, options.entry("activations"))
+        write_tensors(str(tmp_path / "a"), {"x": np.zeros(2)}, lineage.entry("activations"))
     with open_tensors(str(tmp_path / "a")) as file:
         assert file.entry.command == ("study",)
         assert file.entry.version
