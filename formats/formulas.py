@@ -1,10 +1,10 @@
-"""Formulas of linear comparisons under `and` and `or`, in exact numbers."""
+"""Formulas of comparisons under `and` and `or`, in exact numbers."""
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import NamedTuple
 
-from nncli.formats.linear_cases import Condition, Terms
+from nncli.formats.linear_cases import Condition, Products, Terms
 
 
 class Bound(NamedTuple):
@@ -45,21 +45,23 @@ def at_least_zero(
     constant: Fraction,
     *,
     strict: bool,
+    products: Products = (),
 ) -> Formula:
-    """`inputs . x + outputs . y + constant >= 0` as a formula.
+    """`inputs . x + outputs . y + products + constant >= 0` as a formula.
 
     Args:
         inputs: Factors of inputs by place.
         outputs: Factors of outputs by place.
         constant: What is added.
         strict: Whether 0 is not enough.
+        products: Pairs of variables and their factors.
 
     Returns:
         A bound, a condition, or whether it holds anyway.
     """
     x, y = _terms(inputs), _terms(outputs)
-    if y or len(x) > 1:
-        return Condition(x, y, constant, strict)
+    if y or products or len(x) > 1:
+        return Condition(x, y, constant, strict, products)
     if x:
         ((place, factor),) = x
         return Bound(place, -constant / factor, factor < 0, strict)
@@ -99,6 +101,7 @@ def negation(formula: Formula) -> Formula:
         return Bound(place, value, not upper, not strict)
     if isinstance(formula, Condition):
         x, y = (tuple((place, -factor) for place, factor in one) for one in formula[:2])
-        return Condition(x, y, -formula.constant, not formula.strict)
+        products = tuple((one, other, -factor) for one, other, factor in formula.products)
+        return Condition(x, y, -formula.constant, not formula.strict, products)
     parts = [negation(part) for part in formula.parts]
     return disjunction(parts) if isinstance(formula, All) else conjunction(parts)

@@ -1,7 +1,7 @@
 """What is asked of a network, as files say it, in exact numbers: cases that must never happen.
 
-A case is a box of inputs and linear conditions on inputs and outputs that all hold at once. What
-happens in any case of a specification violates it.
+A case is a box of inputs and conditions on inputs and outputs that all hold at once, linear or
+quadratic. What happens in any case of a specification violates it.
 """
 
 from dataclasses import dataclass
@@ -9,22 +9,25 @@ from fractions import Fraction
 from typing import NamedTuple
 
 Terms = tuple[tuple[int, Fraction], ...]
+Products = tuple[tuple[int, int, Fraction], ...]  # of two variables; an output is `~place`
 
 
 class Condition(NamedTuple):
-    """`inputs . x + outputs . y + constant >= 0`, or `> 0`.
+    """`inputs . x + outputs . y + products + constant >= 0`, or `> 0`.
 
     Attributes:
         inputs: Places of inputs and their factors, by place, none of them 0.
         outputs: Places of outputs and their factors, likewise.
         constant: What is added.
         strict: Whether 0 is not enough.
+        products: Pairs of variables and their factors, each pair once and in order, none of them 0.
     """
 
     inputs: Terms
     outputs: Terms
     constant: Fraction
     strict: bool = False
+    products: Products = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Formulas of linear comparisons as alternatives: each a box of inputs and conditions.
+"""Formulas of comparisons as alternatives: each a box of inputs and conditions.
 
 Alternatives multiply, so they are followed depth first and given up where their box is empty.
 Those that say nothing of inputs share the box of the others, as one object.
@@ -207,11 +207,11 @@ def _limits_inputs(choice: Some) -> bool:
 
 def _undecided(conditions: tuple[Condition, ...], box: Box) -> tuple[Condition, ...] | None:
     """The conditions that the box does not decide; `None` if it rules one of them out."""
-    if not any(one.inputs and not one.outputs for one in conditions):
+    if not any(one.inputs and not one.outputs and not one.products for one in conditions):
         return None if _contradictory(conditions) else conditions
     kept = []
     for one in conditions:
-        if not one.outputs:
+        if not one.outputs and not one.products:
             pairs = [(f * box.low[at], f * box.high[at]) for at, f in one.inputs]
             least = one.constant + sum(min(pair) for pair in pairs)
             most = one.constant + sum(max(pair) for pair in pairs)
@@ -228,7 +228,9 @@ def _contradictory(conditions: Sequence[Condition]) -> bool:
     if len(conditions) < 2:
         return False
     limits: dict[tuple[Terms, Terms], Limit] = {}  # the least that sums are known to be
-    for x, y, constant, strict in conditions:
+    for x, y, constant, strict, products in conditions:
+        if products:
+            continue
         scale = abs((y or x)[0][1])
         key, least = (_times(x, 1 / scale), _times(y, 1 / scale)), (-constant / scale, strict)
         limits[key] = max(least, limits.get(key, least))

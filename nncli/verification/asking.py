@@ -4,6 +4,9 @@ Proofs must hold for the exact property, so its boxes are rounded outwards and i
 that they are met at more points. Factors of outputs are scaled to be exact where that is possible
 (`0.1 Y_0 >= 0.3 Y_1` as `Y_0 >= 3 Y_1`, up to a power of two); else each is the nearest float64,
 off by at most 2^-53 of itself, which the error bound of the backward pass covers.
+
+Quadratic conditions speak of squares as if these were more outputs (`nncli.verification.squares`).
+They are not scaled: their margins are in the units in which they were asked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,10 +27,13 @@ from nncli.verification.exact import (
     GivenCase,
     Near,
 )
-from nncli.verification.properties import Ball, Region, Violation
+from nncli.verification.maps import Dense, Map, sparse
+from nncli.verification.properties import Ball, Region, Squares, Violation
+from nncli.verification.squares import Form, completed
 from nncli.verification.wording import case_words, property_words
 
 LARGEST = 2.0**1000  # factors and constants beyond would overflow in sums
+DENSE = 1_000_000  # numbers up to which squares are a dense matrix
 
 
 class Row(NamedTuple):
@@ -71,7 +77,8 @@ def property_of(
     """What must never happen, from exact cases of our own; see `asked`."""
     regions: dict[tuple[int, int], Region] = {}
     rows: dict[tuple[int, ExactCondition], Row] = {}
-    violations = []
+    forms: dict[Form, int] = {}
+    made = []
     for case in cases:
         key = id(case.box), id(case.near)
         if key not in regions:
@@ -80,11 +87,14 @@ def property_of(
         for condition in case.conditions:
             place = id(case.box) if condition.inputs else 0, condition
             if place not in rows:
-                rows[place] = rounded(name, condition, case.box)
+                rows[place] = _row(name, condition, case.box, outputs, forms)
             found.append(rows[place])
-        violations.append(_violation(regions[key], found, inputs, outputs, case_words(case)))
+        made.append((regions[key], found, case_words(case)))
+    width = outputs + len(forms)
+    violations = tuple(_violation(where, found, inputs, width, said) for where, found, said in made)
+    squares = _squares(name, forms, inputs, outputs)
     told = property_words(cases, outputs) if words is None else words
-    return Asked(name, tuple(violations), told, tuple(cases))
+    return Asked(name, violations, told, squares, tuple(cases))
 
 
 def demand_fit(
@@ -139,13 +149,71 @@ def region(name: str, box: ExactBox, near: Near | None = None) -> Region:
     return Region(low, high, inner_low, inner_high, ball)
 
 
-def rounded(name: str, condition: ExactCondition, box: ExactBox) -> Row:
-    """A condition in float64 that holds at least where the exact one does.
+def _row(
+    name: str, condition: ExactCondition, box: ExactBox, outputs: int, forms: dict[Form, int]
+) -> Row:
+    """A condition in float64; squares that it speaks of are added to those that are known."""
+    if not condition.products:
+        return rounded(name, condition, box)
+    whole = completed(condition)
+    rest = rounded(name, whole.rest, box, Fraction(1))
+    added = []
+    for weight, form in whole.squares:
+        place = forms.setdefault(form, len(forms))
+        added.append((outputs + place, _number(name, weight)))
+    return Row(rest.inputs, (*rest.outputs, *added), rest.constant)
+
+
+def _squares(name: str, forms: Iterable[Form], inputs: int, outputs: int) -> Squares | None:
+    """Squares in float64, `None` if there are none."""
+    rows = list(forms)
+    if not rows:
+        return None
+    factors = [[(place, _number(name, one)) for place, one in row.factors] for row in rows]
+    constants = torch.tensor([_number(name, row.constant) for row in rows], dtype=torch.float64)
+    y = [[(~place, one) for place, one in row if place < 0] for row in factors]
+    x = [[(place, one) for place, one in row if place >= 0] for row in factors]
+    return Squares(_map(y, outputs), _map(x, inputs) if any(x) else None, constants)
+
+
+def _map(rows: Sequence[Sequence[tuple[int, float]]], columns: int) -> Map:
+    if len(rows) * columns <= DENSE:
+        return Dense(_matrix(rows, columns))
+    triples = [(at, place, one) for at, row in enumerate(rows) for place, one in row]
+    at, places, numbers = zip(*triples, strict=True) if triples else ((), (), ())
+    return sparse(
+        torch.tensor(at, dtype=torch.int64),
+        torch.tensor(places, dtype=torch.int64),
+        torch.tensor(numbers, dtype=torch.float64),
+        (len(rows), columns),
+    )
+
+
+def _number(name: str, value: Fraction) -> float:
+    """The nearest float64, off by no more than a part in 2^53."""
+    found = nearest(value)
+    if (value and abs(found) < 1 / LARGEST) or abs(found) > LARGEST:
+        raise _too_far_apart(name)
+    return found
+
+
+def _too_far_apart(name: str) -> ArtifactError:
+    return ArtifactError(
+        f"`{name}`: the numbers of a condition are too far apart for float64",
+        hint="their sizes may differ by a factor of 1e300",
+    )
+
+
+def rounded(
+    name: str, condition: ExactCondition, box: ExactBox, scale: Fraction | None = None
+) -> Row:
+    """A linear condition in float64 that holds at least where the exact one does.
 
     Args:
         name: What is asked, for errors.
         condition: The exact one.
         box: Where the inputs lie: what the factors of inputs are off by is multiplied by it.
+        scale: A positive number to multiply it by; by default one that makes factors exact.
 
     Returns:
         The condition, perhaps scaled by a positive number.
@@ -153,7 +221,7 @@ def rounded(name: str, condition: ExactCondition, box: ExactBox) -> Row:
     Raises:
         ArtifactError: A number is beyond the range of float64.
     """
-    scale = _scale(condition)
+    scale = _scale(condition) if scale is None else scale
     outputs = tuple((place, nearest(scale * factor)) for place, factor in condition.outputs)
     inputs, constant = [], scale * condition.constant
     for place, factor in condition.inputs:
@@ -168,10 +236,7 @@ def rounded(name: str, condition: ExactCondition, box: ExactBox) -> Row:
     # what rounds to nothing, or nearly so, is off by more than a part in 2^53
     vanished = any(abs(factor) < 1 / LARGEST for _, factor in outputs)
     if vanished or any(abs(one) > LARGEST for one in numbers):
-        raise ArtifactError(
-            f"`{name}`: the numbers of a condition are too far apart for float64",
-            hint="their sizes may differ by a factor of 1e300",
-        )
+        raise _too_far_apart(name)
     return row
 
 
@@ -205,7 +270,7 @@ def _violation(
     )
 
 
-def _matrix(rows: Sequence[tuple[tuple[int, float], ...]], columns: int) -> Tensor:
+def _matrix(rows: Sequence[Sequence[tuple[int, float]]], columns: int) -> Tensor:
     found = torch.zeros(len(rows), columns, dtype=torch.float64)
     for at, row in enumerate(rows):
         for place, factor in row:

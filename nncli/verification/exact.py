@@ -12,10 +12,11 @@ from typing import Protocol
 from nncli.verification.properties import Property
 
 Terms = tuple[tuple[int, Fraction], ...]
+Products = tuple[tuple[int, int, Fraction], ...]  # of two variables; an output is `~place`
 
 
 class ExactCondition(Protocol):
-    """`inputs . x + outputs . y + constant >= 0`, or `> 0` where it is strict."""
+    """`inputs . x + outputs . y + products + constant >= 0`, or `> 0` where it is strict."""
 
     @property
     def inputs(self) -> Terms:
@@ -35,6 +36,11 @@ class ExactCondition(Protocol):
     @property
     def strict(self) -> bool:
         """Whether 0 is not enough."""
+        ...
+
+    @property
+    def products(self) -> Products:
+        """Pairs of variables and their factors, each pair once and in order."""
         ...
 
 
@@ -84,6 +90,7 @@ class Linear:
     outputs: Terms
     constant: Fraction = Fraction(0)
     strict: bool = False
+    products: Products = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 from nncli.verification.domains import Domain
 from nncli.verification.network import FUNCTIONS, Activation, Network, Sum
 from nncli.verification.relaxation import LIBRARY
-from nncli.verification.rounding import LARGEST, TINY, growth
+from nncli.verification.rounding import LARGEST, TINY, UNIT, growth
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,15 @@ def step(network: Network, place: int, before: list[Interval]) -> Interval:
 
 
 def _activation(node: Activation, given: Interval) -> Interval:
-    value = FUNCTIONS[node.function]
-    low, high = value(given.low), value(given.high)
-    if node.function != "relu":
-        low, high = low - LIBRARY, high + LIBRARY
+    if node.function == "square":
+        nearest = torch.maximum(given.low, -given.high).clamp_min(0)
+        low, high = nearest**2 * (1 - 4 * UNIT), given.reach**2 * (1 + 4 * UNIT) + TINY
+        low = torch.where(nearest < 2.0**-500, 0.0, low)
+    else:
+        value = FUNCTIONS[node.function]
+        low, high = value(given.low), value(given.high)
+        if node.function != "relu":
+            low, high = low - LIBRARY, high + LIBRARY
     return Interval(low, high, _limited(torch.maximum(low.abs(), high.abs())))
 
 

@@ -14,7 +14,12 @@ from torch import Tensor
 
 from nncli.verification.maps import Map
 
-FUNCTIONS = {"relu": torch.relu, "sigmoid": torch.sigmoid, "tanh": torch.tanh}
+FUNCTIONS = {
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "square": torch.square,  # of what a property speaks of, not of what networks have
+}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from nncli.verification.clock import Clock, OutOfTime
 from nncli.verification.network import Network
 from nncli.verification.properties import Property
 from nncli.verification.queries import queries
+from nncli.verification.squares import with_squares
 from nncli.verification.stages import AUTO, STAGES, Confirm, Setting, Work
 from nncli.verification.standing import Answer, Standing
 
@@ -27,7 +28,8 @@ def decide(network: Network, question: Property, confirm: Confirm, setting: Sett
     Raises:
         KeyError: There is no such method.
     """
-    work = Work(network, confirm, setting, Clock(setting.timeout))
+    whole = with_squares(network, question.squares)
+    work = Work(whole, confirm, setting, Clock(setting.timeout))
     standings = [Standing.of(query) for query in queries(question)]
     timed_out = False
     try:

@@ -1,13 +1,15 @@
 """What is asked of a network: that none of a list of violations can happen.
 
-A violation is a region of inputs and linear conditions on inputs and outputs that all hold at once.
-A property holds if no violation has a point. So does a robustness property of an example of class
+A violation is a region of inputs and conditions on inputs and outputs that all hold at once. A
+property holds if no violation has a point. So does a robustness property of an example of class
 t: one violation for each other class j, with the one condition y_j - y_t >= 0.
 """
 
 from dataclasses import dataclass
 
 from torch import Tensor
+
+from nncli.verification.maps import Map
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Violation:
 
     Attributes:
         region: Where.
-        outputs: (R, m) float64 factors of the outputs.
+        outputs: (R, m) float64 factors of the outputs; m + K with those of the property's squares.
         inputs: (R, n) factors of the inputs, `None` if no condition speaks of them.
         constants: (R,).
         words: The violation as a person would say it: `Y_3 >= Y_0`.
@@ -71,6 +73,24 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Squares:
+    """Squares `(outputs y + inputs x + constants)^2`, which conditions take for further outputs.
+
+    Numbers that are not exact in floating point are off by a part in 2^53 at most, which the
+    rounding of a sum covers.
+
+    Attributes:
+        outputs: From m outputs to K numbers.
+        inputs: From n inputs, `None` if no square speaks of them.
+        constants: (K,).
+    """
+
+    outputs: Map
+    inputs: Map | None
+    constants: Tensor
+
+
+@dataclass(frozen=True)
 class Property:
     """What must never happen.
 
@@ -78,8 +98,10 @@ class Property:
         name: What the instance is called in tables: a file, or an example's id.
         violations: The property holds if none of them has a point. Without any it holds.
         words: The property as a person would say it: `holds if Y_0 exceeds every other output`.
+        squares: Squares that conditions speak of, `None` where all are linear.
     """
 
     name: str
     violations: tuple[Violation, ...]
     words: str
+    squares: Squares | None = None

@@ -63,7 +63,7 @@ def lines(function: str, low: Tensor, high: Tensor, slopes: Slopes | None = None
     """Lines below and above an activation.
 
     Args:
-        function: `relu`, `sigmoid` or `tanh`.
+        function: `relu`, `sigmoid`, `tanh` or `square`.
         low: (B, n) least values of what goes in.
         high: (B, n) greatest values, nowhere below `low`.
         slopes: Slopes to take; by default those of CROWN.
@@ -75,6 +75,8 @@ def lines(function: str, low: Tensor, high: Tensor, slopes: Slopes | None = None
     slopes = slopes or Slopes()
     if function == "relu":
         return _relu(low, high, slopes.below)
+    if function == "square":
+        return _square(low, high)
     below, above = slopes.below, slopes.above
     if below is None or above is None:
         ruled = _rule(function, low, high)
@@ -98,6 +100,20 @@ def _relu(low: Tensor, high: Tensor, below: Tensor | None) -> Lines:
         below = (high > -low).to(low.dtype)
     below = torch.where(bent, below, active)
     return Lines(below, None, chord, over)
+
+
+def _square(low: Tensor, high: Tensor) -> Lines:
+    """The tangent in the middle and the chord, which have one slope.
+
+    Neither is chosen: the chord is the best line above, and intervals become narrow by division.
+    """
+    slope = low + high
+    middle = torch.minimum(torch.maximum(slope / 2, low), high)
+    ends = torch.maximum(low.abs(), high.abs())
+    room = 8 * UNIT * ends * (ends + slope.abs()) + TINY
+    under = middle * (middle - slope) - room
+    over = torch.maximum(low * (low - slope), high * (high - slope)) + room
+    return Lines(slope, under, slope, over)
 
 
 def _turning(function: str, slope: Tensor) -> Tensor:

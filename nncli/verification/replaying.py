@@ -67,6 +67,9 @@ def _holds(
     total = condition.constant
     total += sum(factor * outputs[place] for place, factor in condition.outputs)
     total += sum(factor * inputs[place] for place, factor in condition.inputs)
+    for one, other, factor in condition.products:
+        first, second = (inputs[at] if at >= 0 else outputs[~at] for at in (one, other))
+        total += factor * first * second
     return total > 0 if condition.strict else total >= 0
 
 

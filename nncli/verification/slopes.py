@@ -171,9 +171,8 @@ def ascend(
         first = chosen_bound(network, rows, domain, known, Choice()).bound
         better, bound = first > bound, torch.maximum(first, bound)
         for place, line in chosen_lines(network, known, Choice(), max(rows)).items():
-            for mine, rule in zip(
-                _pair(choice.slopes[place]), (line.below, line.above), strict=True
-            ):
+            chosen = choice.slopes.get(place, Slopes())
+            for mine, rule in zip(_pair(chosen), (line.below, line.above), strict=True):
                 if mine is not None:
                     mine[better] = rule.expand_as(mine)[better]
     return Ascent(bound, choice)
@@ -225,7 +224,10 @@ def _first(
     """What to begin with, as tensors of their own that can be changed."""
     slopes = {}
     for place, line in relaxed.items():
-        curved = network.activation(place).function != "relu"
+        function = network.activation(place).function
+        if function == "square":  # nothing is chosen there
+            continue
+        curved = function != "relu"
         slopes[place] = Slopes(_own(line.below, shape), _own(line.above, shape) if curved else None)
     multipliers = {
         place: _own(begin.multipliers.get(place, sign.new_zeros(sign.shape)[:, None]), shape)

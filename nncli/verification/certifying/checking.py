@@ -27,6 +27,7 @@ from nncli.verification.properties import Property
 from nncli.verification.queries import Query, queries
 from nncli.verification.sdp.proving import fits
 from nncli.verification.slopes import Choice, chosen_bound
+from nncli.verification.squares import with_squares
 from nncli.verification.tightening import Effort, Limits, relaxations, tightened
 
 ROOM, TIMES = 2000, 4  # boxes that may be bounded: so many, and so many for each leaf
@@ -102,8 +103,9 @@ def check(
     if any(part.method not in CHECKS for part in parts):
         unknown = next(part.method for part in parts if part.method not in CHECKS)
         return f"there is no check of the method `{unknown}`"
+    whole = with_squares(network, question.squares)
     for query in queries(question):
-        ground = Ground(network, query, numbers)
+        ground = Ground(whole, query, numbers)
         proved = torch.zeros(len(query.violations), dtype=torch.bool)
         tried: dict[int, str] = {}
         for part in parts:

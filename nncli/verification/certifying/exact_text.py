@@ -1,7 +1,8 @@
 """Questions as exact text: what a certificate is about, and what its digest is of.
 
 The text is JSON with sorted keys. Numbers are fractions, as text (`"3/10"`); a condition is
-`inputs . x + outputs . y + constant >= 0`, or `> 0` where it is strict. Equal questions about
+`inputs . x + outputs . y + constant >= 0`, or `> 0` where it is strict; a quadratic one has
+`products`, each of two variables (`["y", 0]`) and a factor, which are added. Equal questions about
 networks of one shape have equal text, whatever file they come from.
 """
 
@@ -23,6 +24,7 @@ from nncli.verification.exact import (
     Limits,
     Linear,
     Near,
+    Products,
     Terms,
 )
 from nncli.verification.wording import number_words, property_words
@@ -104,12 +106,22 @@ def _ball(near: Near) -> dict[str, Any]:
 
 
 def _condition(one: ExactCondition) -> dict[str, Any]:
-    return {
+    linear = {
         "inputs": [[place, str(factor)] for place, factor in one.inputs],
         "outputs": [[place, str(factor)] for place, factor in one.outputs],
         "constant": str(one.constant),
         "strict": one.strict,
     }
+    if not one.products:
+        return linear
+    products = [
+        [_variable(first), _variable(second), str(factor)] for first, second, factor in one.products
+    ]
+    return {**linear, "products": products}
+
+
+def _variable(variable: int) -> list[Any]:
+    return ["x", variable] if variable >= 0 else ["y", ~variable]
 
 
 def read_exact(text: str, name: str, source: str) -> Stored:
@@ -157,6 +169,7 @@ def is_ranking(question: Asked) -> bool:
     """Whether all conditions compare two outputs, so that a softmax over them changes nothing."""
     return all(
         not one.inputs
+        and not one.products
         and not one.constant
         and len(one.outputs) == 2
         and one.outputs[0][0] != one.outputs[1][0]
@@ -231,4 +244,22 @@ def _read_condition(one: dict[str, Any], inputs: int, outputs: int) -> Linear:
         _terms(one["outputs"], outputs),
         _fraction(one["constant"]),
         strict,
+        _products(one.get("products", ()), inputs, outputs),
     )
+
+
+def _products(triples: Sequence[Sequence[Any]], inputs: int, outputs: int) -> Products:
+    found = []
+    for first, second, factor in triples:
+        pair = sorted(_read_variable(one, inputs, outputs) for one in (first, second))
+        found.append((pair[0], pair[1], _fraction(factor)))
+    if len({one[:2] for one in found}) < len(found):
+        raise ValueError("a condition names a product twice")
+    return tuple(found)
+
+
+def _read_variable(pair: Sequence[Any], inputs: int, outputs: int) -> int:
+    side, place = pair[0], _whole(pair[1])
+    if len(pair) != 2 or side not in ("x", "y") or place >= (inputs if side == "x" else outputs):
+        raise ValueError("a product names a variable that is not there")
+    return place if side == "x" else ~place
