@@ -1,6 +1,7 @@
 """The nodes that a network is lowered to, as they are made."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -68,7 +69,7 @@ class Builder:
 
     def settled(self, value: Value) -> Value:
         """A value as all numbers of one node."""
-        return whole(self.place(value), value.shape)
+        return replace(whole(self.place(value), value.shape), traced=value.traced)
 
     def function(self, name: str, value: Value) -> Value:
         """A function of each number of a value."""

@@ -56,7 +56,7 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args, kwargs = _by_place(func, args, kwargs or {})
         seen = _each(args, self.seen) if self.shadows else args
         if not _all_tracked(seen):
-            return func(*args, **kwargs)
+            return _plain(self.work, func, args, kwargs)
         written = _written_arguments(func)
         if not written:
             return self._made(func, seen, kwargs)
@@ -85,6 +85,8 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _shadow(self, tensor: Tensor) -> Any:
         """Keep the numbers of a tensor where they may depend on the example from now on."""
+        if self.work.tape is not None:
+            self.work.tape.demand_stored(self.work, tensor)
         memory = tensor.untyped_storage()
         size = memory.nbytes() // tensor.element_size()
         numbers = tensor.as_strided((size,), (1,), 0).double().clone()
@@ -119,7 +121,7 @@ def _done(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str, A
             _settle(work, one, pure=work.settling[name])
     given = _each(args, _read)
     if not _any(given, Value | Marked):
-        return func(*given, **kwargs)
+        return _plain(work, func, given, kwargs)
     if name in READING:
         raise work.refusal(
             f"{work.where} reads numbers that depend on the input (`{READING[name]}`): what it "
@@ -133,6 +135,14 @@ def _done(work: Work, func: Any, name: str, args: list[Any], kwargs: dict[str, A
     if handler is None:
         raise NotImplementedError
     return handler(work, func, *given, **kwargs)
+
+
+def _plain(work: Work, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What torch makes of tensors that do not depend on the example."""
+    made = func(*args, **kwargs)
+    if work.tape is not None:
+        work.tape.plain(func, args, made)
+    return made
 
 
 def _read(argument: Any) -> Any:
@@ -157,7 +167,7 @@ def _write(work: Work, func: Any, args: list[Any], kwargs: dict[str, Any]) -> No
         made = _done(work, _functional(func, name), name[:-1], args, kwargs)
     else:
         first, *rest = _each(args, _read)
-        made = func(first.clone(), *rest, **kwargs)
+        made = _plain(work, func, [first.clone(), *rest], kwargs)
     mark = made.mark if isinstance(made, Marked) else None
     new = made.value if isinstance(made, Marked) else made
     store, shape = target.store, target.places.shape

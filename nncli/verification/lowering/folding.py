@@ -16,11 +16,11 @@ from nncli.verification.maps import Convolution, Dense, Map, Scale, Select, Spar
 from nncli.verification.network import Activation, Network, Node, Sum
 
 
-def folded(network: Network) -> Network:
+def folded(network: Network) -> tuple[Network, dict[int, int]]:
     """A network without nodes that only move numbers, where that needs no rounding.
 
     Returns:
-        The network; its output is the same.
+        The network, whose output is the same, and the places in it of the nodes that are left.
     """
     nodes = dict(enumerate(network.nodes, 1))
     uses = _uses(nodes, network.last)
@@ -175,8 +175,8 @@ def _numbers(one: Sparse) -> tuple[Tensor, Tensor, Tensor]:
     return rows, one.matrix.col_indices(), one.matrix.values()
 
 
-def _renumbered(network: Network, nodes: dict[int, Node]) -> Network:
-    """The nodes that are left, in order, with their places."""
+def _renumbered(network: Network, nodes: dict[int, Node]) -> tuple[Network, dict[int, int]]:
+    """The nodes that are left, in order, and their places."""
     places = {0: 0} | {place: number for number, place in enumerate(sorted(nodes), 1)}
     found: list[Node] = []
     for place in sorted(nodes):
@@ -185,4 +185,4 @@ def _renumbered(network: Network, nodes: dict[int, Node]) -> Network:
             found.append(replace(node, parent=places[node.parent]))
         else:
             found.append(replace(node, parents=tuple(places[one] for one in node.parents)))
-    return replace(network, nodes=tuple(found))
+    return replace(network, nodes=tuple(found)), places

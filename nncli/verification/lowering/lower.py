@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from nncli.verification.lowering import (
 from nncli.verification.lowering.builder import Builder, identity
 from nncli.verification.lowering.dispatch import Dispatch
 from nncli.verification.lowering.folding import folded
+from nncli.verification.lowering.tape import Tape
 from nncli.verification.lowering.tracked import Tracked, tracked_example, value_of
 from nncli.verification.lowering.values import Value
 from nncli.verification.lowering.work import Mark, Marked, Work
@@ -40,6 +41,22 @@ SETTLING = (
     | unrolled.SETTLING
 )
 MARKED = (*arithmetic.MARKED, *moves.MARKED)
+
+
+class Recorded(NamedTuple):
+    """A lowered network whose original was taken down.
+
+    Attributes:
+        whole: Before it was folded: what the values of the tape are of.
+        network: After.
+        places: Where the nodes of the first that are left stand in the second.
+        traced: (m,) where the outputs stand on the tape, -1 for constants.
+    """
+
+    whole: Network
+    network: Network
+    places: dict[int, int]
+    traced: Tensor | None
 
 
 def lower(
@@ -69,8 +86,41 @@ def lower(
             input; the operator and the layer or node it belongs to are named.
         MismatchError: It cannot take such an example.
     """
+    return folded(_lowered(network, shape, source, None, drop_softmax=drop_softmax)[0])[0]
+
+
+def recorded(network: nn.Module, shape: Sequence[int], tape: Tape, *, source: str) -> Recorded:
+    """Lower a network, and take down what it does itself; see `lower`.
+
+    Args:
+        network: The network.
+        shape: Shape of one example.
+        tape: Takes down its operators.
+        source: The file, for errors.
+
+    Returns:
+        The network, and how its nodes and its outputs are those of the original.
+
+    Raises:
+        ArtifactError: Also if what the network does is not known to the tape.
+        MismatchError: It cannot take such an example.
+    """
+    whole, traced = _lowered(network, shape, source, tape, drop_softmax=False)
+    return Recorded(whole, *folded(whole), traced)
+
+
+def _lowered(
+    network: nn.Module,
+    shape: Sequence[int],
+    source: str,
+    tape: Tape | None,
+    *,
+    drop_softmax: bool,
+) -> tuple[Network, Tensor | None]:
+    """The network before it is folded, and where its outputs stand on the tape."""
     builder = Builder(torch.Size(shape).numel())
-    work = Work(builder, HANDLERS, SETTLING, MARKED, f"`{source}`")
+    handlers = HANDLERS if tape is None else tape.taking(HANDLERS)
+    work = Work(builder, handlers, SETTLING, MARKED, f"`{source}`", tape)
     double = as_double(network)
     dispatch = Dispatch(work)
     with torch.no_grad(), labelled(double, work, source), dispatch:
@@ -86,7 +136,8 @@ def lower(
     if isinstance(value, Tensor):
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")
     _finish(builder, value, answer.store.label)
-    return folded(Network(builder.inputs, tuple(builder.nodes), tuple(shape)))
+    traced = None if value.traced is None else value.traced.flatten()
+    return Network(builder.inputs, tuple(builder.nodes), tuple(shape)), traced
 
 
 def _refusal_of_end(work: Work, mark: Mark) -> ArtifactError:

@@ -65,7 +65,8 @@ class Tracked(Tensor):
 
 def tracked_example(work: Work, shape: Sequence[int]) -> Tracked:
     """The example itself, (1, *shape)."""
-    return tracked(work, whole(0, (1, *shape)))
+    example = whole(0, (1, *shape))
+    return tracked(work, example if work.tape is None else work.tape.placed(example))
 
 
 def value_of(tensor: Tensor) -> Value | Marked | Tensor:

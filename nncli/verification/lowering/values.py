@@ -37,11 +37,14 @@ class Value:
         shape: Its shape, the batch of one example included.
         parts: What it is the sum of; none if it does not depend on the input.
         constant: What is added, float64 of its shape; `None` for zeros.
+        traced: Where each number stands among all that the original computes, -1 for a constant;
+            `None` where that is not recorded (`nncli.verification.lowering.tape`).
     """
 
     shape: tuple[int, ...]
     parts: tuple[Part, ...]
     constant: Tensor | None = None
+    traced: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -107,27 +110,35 @@ def moved(function: Callable[..., Any], *args: Any, filling: int | None = None) 
     known = filled or any(one.constant is not None for one in values) or _has_constants(args)
     known = known or not columns
     constant = function(*_replaced(args, lambda one: one.constants, keep=True)) if known else None
+    traced = None
+    if any(one.traced is not None for one in values):
+        traced = function(*_replaced(blank, _traced, keep=False))
     example: Any = columns[0][1] if columns else constant
     if isinstance(example, Tensor):
-        return _joined(tuple(example.shape), columns, constant)
+        return _joined(tuple(example.shape), columns, constant, traced)
     return [
         _joined(
             tuple(one.shape),
             [(place, index[at], None if f is None else f[at]) for place, index, f in columns],
             None if constant is None else constant[at],
+            None if traced is None else traced[at],
         )
         for at, one in enumerate(example)
     ]
 
 
 def _joined(
-    shape: tuple[int, ...], columns: Sequence[tuple[int, Tensor, Tensor | None]], constant: Any
+    shape: tuple[int, ...],
+    columns: Sequence[tuple[int, Tensor, Tensor | None]],
+    constant: Any,
+    traced: Tensor | None,
 ) -> Value:
     parts = [Part(place, (index - 1).long(), factor) for place, index, factor in columns]
     kept = tuple(one for one in parts if bool((one.index >= 0).any()))
     if constant is not None and not bool(constant.any()):
         constant = None
-    return Value(shape, kept or tuple(parts[:1]), constant)
+    traced = None if traced is None else (traced - 1).long()
+    return Value(shape, kept or tuple(parts[:1]), constant, traced)
 
 
 def picked(value: Value, where: Tensor) -> Value:
@@ -137,7 +148,8 @@ def picked(value: Value, where: Tensor) -> Value:
         for one in value.parts
     )
     constant = None if value.constant is None else value.constant[where]
-    return Value(tuple(where.shape), parts, constant)
+    traced = None if value.traced is None else value.traced[where]
+    return Value(tuple(where.shape), parts, constant, traced)
 
 
 def flat(value: Value) -> Value:
@@ -164,7 +176,10 @@ def reshaped(value: Value, shape: Sequence[int]) -> Value:
         )
         for one in value.parts
     )
-    return Value(shape, parts, None if value.constant is None else value.constant.reshape(shape))
+    constant, traced = (
+        None if one is None else one.reshape(shape) for one in (value.constant, value.traced)
+    )
+    return Value(shape, parts, constant, traced)
 
 
 def broadcast(value: Value, other: Tensor) -> tuple[Value, Tensor]:
@@ -246,6 +261,13 @@ def _factor(value: Value, part: Part | None) -> Tensor:
     if part is None or part.factor is None:
         return torch.ones(value.shape, dtype=torch.float64)
     return part.factor
+
+
+def _traced(value: Value) -> Tensor:
+    """Places from 1 of what the original computes."""
+    if value.traced is None:
+        return torch.zeros(value.shape, dtype=torch.float64)
+    return (value.traced + 1).double()
 
 
 def _has_constants(argument: Any) -> bool:

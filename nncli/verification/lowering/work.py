@@ -2,10 +2,14 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nncli.errors import ArtifactError
 from nncli.verification.lowering.builder import Builder
 from nncli.verification.lowering.values import Value
+
+if TYPE_CHECKING:
+    from nncli.verification.lowering.tape import Tape
 
 Handler = Callable[..., object]
 SUPPORTED = (
@@ -48,6 +52,7 @@ class Work:
             order, or some of its numbers.
         marked: Operators that take marked values.
         where: What is running, for errors.
+        tape: Takes down what the original does, if that is wanted.
     """
 
     builder: Builder
@@ -55,6 +60,7 @@ class Work:
     settling: Mapping[str, bool]
     marked: Collection[str]
     where: str
+    tape: "Tape | None" = None
 
     def refuse(self, operator: str, why: str = "") -> ArtifactError:
         """The error that says that verification does not know an operator, and where it stands."""
