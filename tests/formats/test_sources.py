@@ -108,7 +108,7 @@ FILES = [
     ("pickle", lambda: pickle.dumps({"a": 1})),
     ("pickle", lambda: pickle.dumps({"a": 1}, protocol=2)),
     ("onnx", onnx_model),
-    ("gzip", lambda: gzip.compress(b"x")),
+    ("gzip", lambda: gzip.compress(b"x", mtime=0)),
     ("zstd", lambda: pa.compress(b"x", codec="zstd", asbytes=True)),
     ("hdf5", b"\x89HDF\r\n\x1a\n"),
     ("gguf", b"GGUF\x03\0\0\0"),
@@ -201,7 +201,7 @@ def test_an_error_about_text_quotes_its_beginning(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "hint"),
-    [(b"\x80\x04.", "runs code"), (gzip.compress(b"x"), "gunzip"), (b"GGUF", "gguf_file")],
+    [(b"\x80\x04.", "runs code"), (gzip.compress(b"x", mtime=0), "gunzip"), (b"GGUF", "gguf_file")],
 )
 def test_an_error_about_a_foreign_format_says_the_way_out(content, hint, tmp_path):
     (tmp_path / "x").write_bytes(content)
