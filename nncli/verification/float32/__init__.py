@@ -1,0 +1,1 @@
+"""How far a network in float32 may be from the real numbers that proofs are about."""

@@ -1,0 +1,120 @@
+"""Properties of networks as they run in float32, by way of the real numbers that proofs are about.
+
+What a network gives in float32 is off by a bounded amount from the real function of its stored
+weights (`nncli.verification.float32`). A condition `c . y + k >= 0` that holds for an output in
+float32 therefore holds for the real one with `k` raised by `sum_i |c_i| e_i`. So the property with
+raised constants, over a region that holds every float32 input there is to consider, is proved for
+real numbers like any other, and then no input can violate the property itself in float32.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from nncli.errors import ArtifactError
+from nncli.verification.exact import Asked
+from nncli.verification.float32.errors import Original, traced
+from nncli.verification.float32.numbers import ROOM
+from nncli.verification.properties import Region, Violation
+from nncli.verification.queries import queries
+from nncli.verification.tightening import Effort
+
+WAY_OUT = "leave out `--float-margin`: then verdicts are about real numbers"
+
+
+@dataclass(frozen=True)
+class Strengthened:
+    """A property with room for the rounding of float32.
+
+    Attributes:
+        question: The property; its exact cases, which counterexamples meet, are as they were.
+        margin: The most that a constant was raised by; infinite where float32 may overflow, and the
+            property is as it was.
+    """
+
+    question: Asked
+    margin: float
+
+    @property
+    def is_provable(self) -> bool:
+        """Whether a proof of it says anything of float32."""
+        return self.margin < float("inf")
+
+
+def demand_single(network: nn.Module, name: str) -> None:
+    """Refuse a network that does not compute in float32.
+
+    Raises:
+        ArtifactError: It has weights of another type.
+    """
+    for path, one in (*network.named_parameters(), *network.named_buffers()):
+        if one.is_floating_point() and one.dtype != torch.float32:
+            raise ArtifactError(
+                f"`{name}` has weights of {str(one.dtype).removeprefix('torch.')} (`{path}`), and "
+                "`--float-margin` is about networks in float32",
+                hint=WAY_OUT,
+            )
+
+
+def strengthened(question: Asked, original: Original, effort: Effort) -> Strengthened:
+    """Raise the constants of a property by what float32 may be off.
+
+    Args:
+        question: The property.
+        original: What the network does.
+        effort: How hard to try for the intervals that errors are proportional to.
+
+    Returns:
+        The property of real numbers that implies the one of float32.
+
+    Raises:
+        ArtifactError: It speaks of more than linear functions of outputs.
+    """
+    if question.squares is not None:
+        raise ArtifactError(
+            f"`{question.name}` speaks of products; `--float-margin` is about linear conditions",
+            hint=WAY_OUT,
+        )
+    wide = replace(question, violations=tuple(_widened(one) for one in question.violations))
+    found: dict[int, Violation] = {}
+    margin = 0.0
+    for query in queries(wide):
+        errors = _output_errors(original, query.region, effort)
+        for place in query.numbers:
+            one = wide.violations[place]
+            raised = _raised(one.outputs, errors)
+            margin = max(margin, float(raised.max()) if len(raised) else 0.0)
+            constants = torch.nextafter(one.constants + raised, torch.tensor(torch.inf).double())
+            found[place] = replace(one, constants=constants)
+    if not margin < float("inf"):
+        return Strengthened(question, float("inf"))
+    violations = _in_order(found, len(question.violations))
+    return Strengthened(replace(question, violations=violations), margin)
+
+
+def _in_order(found: Mapping[int, Violation], count: int) -> tuple[Violation, ...]:
+    return tuple(found[place] for place in range(count))
+
+
+def _widened(one: Violation) -> Violation:
+    """With the float32 numbers that stand for limits which have none between them."""
+    region = one.region
+    low = torch.minimum(region.low, region.inner_low)
+    high = torch.maximum(region.high, region.inner_high)
+    return replace(one, region=replace(region, low=low, high=high))
+
+
+def _output_errors(original: Original, region: Region, effort: Effort) -> Tensor:
+    """(m,) how far each output may be off."""
+    places = original.lowered.traced
+    assert places is not None, "it was taken down"
+    errors = traced(original, region, effort).errors[places.clamp_min(0)]
+    return torch.where(places >= 0, errors, 0.0)
+
+
+def _raised(factors: Tensor, errors: Tensor) -> Tensor:
+    """(R,) how far conditions with factors (R, m) of the outputs may be off."""
+    products = torch.where(factors == 0, 0.0, factors.abs() * errors)
+    return ROOM * products.sum(dim=1)
