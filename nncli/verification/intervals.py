@@ -96,6 +96,12 @@ def _sum(node: Sum, before: list[Interval]) -> Interval:
     sizes = _limited(sizes)
     spread = spread + growth(2 * node.terms + 16) * sizes + TINY
     low, high = middle - spread, middle + spread
+    if node.extreme is not None:
+        given = before[node.parents[0]]
+        choose = torch.amin if node.extreme.least else torch.amax
+        pairs = node.extreme.pairs
+        low = torch.fmax(low, choose(given.low[:, pairs], dim=-1))
+        high = torch.fmin(high, choose(given.high[:, pairs], dim=-1))
     return Interval(_or_infinite(low, -torch.inf), _or_infinite(high, torch.inf), sizes)
 
 

@@ -23,6 +23,19 @@ FUNCTIONS = {
 
 
 @dataclass(frozen=True)
+class Extreme:
+    """What a sum is known to be: the larger, or the smaller, of two numbers.
+
+    Attributes:
+        pairs: (size, 2) which numbers of the first parent.
+        least: Whether it is the smaller one.
+    """
+
+    pairs: Tensor
+    least: bool = False
+
+
+@dataclass(frozen=True)
 class Sum:
     """A sum of linear maps of earlier values, and a constant.
 
@@ -31,12 +44,14 @@ class Sum:
         maps: One for each parent.
         bias: (size,).
         label: What the user knows it by.
+        extreme: What else is known of it, which sharpens its interval.
     """
 
     parents: tuple[int, ...]
     maps: tuple[Map, ...]
     bias: Tensor
     label: str = ""
+    extreme: Extreme | None = None
 
     @property
     def size(self) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nncli.verification.lowering.values import Part, Value, whole
 from nncli.verification.maps import Map, Scale, Select, sparse
-from nncli.verification.network import Activation, Node, Sum
+from nncli.verification.network import Activation, Extreme, Node, Sum
 
 
 class Builder:
@@ -32,11 +32,17 @@ class Builder:
         """Numbers at a place."""
         return self.nodes[place - 1].size if place else self.inputs
 
-    def sum(self, parents: Sequence[int], maps: Sequence[Map], bias: Tensor | None = None) -> int:
+    def sum(
+        self,
+        parents: Sequence[int],
+        maps: Sequence[Map],
+        bias: Tensor | None = None,
+        extreme: Extreme | None = None,
+    ) -> int:
         """Add a sum of maps, and say where it is."""
         if bias is None:
             bias = torch.zeros(maps[0].outputs, dtype=torch.float64)
-        self.nodes.append(Sum(tuple(parents), tuple(maps), bias, self.label))
+        self.nodes.append(Sum(tuple(parents), tuple(maps), bias, self.label, extreme))
         return len(self.nodes)
 
     def linear(self, value: Value, one: Map, shape: Sequence[int], bias: Tensor | None) -> Value:

@@ -47,14 +47,17 @@ def _uses(nodes: dict[int, Node], last: int) -> dict[int, int]:
 def _absorbed(nodes: dict[int, Node], node: Sum, uses: dict[int, int]) -> Sum:
     """A sum with those of its parents taken in that nothing else takes.
 
-    It may have a parent twice then, by different maps: in `f(x) + x`.
+    It may have a parent twice then, by different maps: in `f(x) + x`. A maximum stays a node, and
+    keeps its parents, as its interval is known from theirs.
     """
+    if node.extreme is not None:
+        return node
     changed = True
     while changed:
         changed = False
         for at, parent in enumerate(node.parents):
             before = nodes.get(parent)
-            if not isinstance(before, Sum) or uses[parent] != 1:
+            if not isinstance(before, Sum) or uses[parent] != 1 or before.extreme is not None:
                 continue
             maps = [_composed(node.maps[at], one) for one in before.maps]
             if any(one is None for one in maps):

@@ -5,7 +5,8 @@ from torch import Tensor
 
 from nncli.verification.lowering.builder import Builder
 from nncli.verification.lowering.values import Part, Value
-from nncli.verification.maps import Select, sparse
+from nncli.verification.maps import Map, Select, sparse
+from nncli.verification.network import Extreme
 
 
 def maximum(builder: Builder, place: int, candidates: Tensor, *, least: bool = False) -> Value:
@@ -59,8 +60,9 @@ def _round(builder: Builder, place: int, found: Tensor, *, least: bool) -> tuple
     back = torch.full((len(pairs),), -1)
     back[differ] = rows
     if least:  # a - relu(a - b)
-        minus = sparse(differ, rows, -signs, (len(pairs), len(differ)))
-        value = builder.sum((place, excess), (Select(one, size), minus))
+        change: Map = sparse(differ, rows, -signs, (len(pairs), len(differ)))
     else:  # a + relu(b - a)
-        value = builder.sum((place, excess), (Select(one, size), Select(back, len(differ))))
+        change = Select(back, len(differ))
+    extreme = Extreme(torch.stack([one, other], dim=1), least)
+    value = builder.sum((place, excess), (Select(one, size), change), extreme=extreme)
     return value, where.reshape(keys.shape)
