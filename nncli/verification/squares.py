@@ -156,5 +156,17 @@ def with_squares(network: Network, squares: Squares | None) -> Network:
     return Network(network.inputs, (*network.nodes, *nodes), network.shape)
 
 
+def without_squares(network: Network) -> Network:
+    """A network up to the numbers that are squared; see `with_squares`.
+
+    Args:
+        network: A network that puts out squares, or another one, which is returned.
+    """
+    for place in network.activations:
+        if network.activation(place).function == "square":
+            return Network(network.inputs, network.nodes[: place - 1], network.shape)
+    return network
+
+
 def _placed(places: torch.Tensor, size: int) -> Select:
     return Select(torch.where((places >= 0) & (places < size), places, -1), size)

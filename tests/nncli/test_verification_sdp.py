@@ -18,7 +18,6 @@ from nncli.verification.neighbourhoods import robustness
 from nncli.verification.network import Activation, Network, Sum
 from nncli.verification.portfolio import decide
 from nncli.verification.sdp.certificate import bound_of, certified
-from nncli.verification.sdp.distance import farthest
 from nncli.verification.sdp.lagrangian import Multipliers, Problem, problem
 from nncli.verification.sdp.quadratic_form import Quadratic, frame, quadratic
 from nncli.verification.sdp.search import Plan, climb
@@ -496,48 +495,3 @@ def test_other_activations_and_several_boxes_are_refused() -> None:
     both = Domain.joined([domain, domain])
     with pytest.raises(ValueError, match="one box"):
         problem(chained, {3: rows[1]}, both, tightened(chained, both))
-
-
-def rotation(size: int, seed: int) -> Tensor:
-    return torch.linalg.qr(normal(torch.Generator().manual_seed(seed), size, size))[0]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_farthest_output_of_a_rotation_has_a_closed_form(seed: int) -> None:
-    """|Q x + b - t|^2 = |x + Q'(b - t)|^2: the farther end of each input on its own."""
-    generator = torch.Generator().manual_seed(seed)
-    turned, bias, target = rotation(5, seed), normal(generator, 5), normal(generator, 5)
-    network = Network(5, (Sum((0,), (Dense(turned),), bias),), (5,))
-    domain = box(5, seed)
-    shifted = turned.T @ (bias - target)
-    ends = torch.maximum((domain.low + shifted) ** 2, (domain.high + shifted) ** 2)
-    found = farthest(network, domain, target, Plan())
-    exact = float(ends.sum())
-    assert exact <= found.bound <= exact * 1.0001
-    assert found.linear > exact * 1.01
-
-
-@pytest.mark.parametrize("seed", range(4))
-def test_no_output_of_a_decoder_is_farther_than_the_bound(seed: int) -> None:
-    network = chain([4, 9, 9, 8], seed)
-    domain = box(4, seed)
-    middle = (domain.low + domain.high) / 2
-    target = network(middle)[0]
-    generator = torch.Generator().manual_seed(seed)
-    share = torch.rand(5000, 4, generator=generator, dtype=torch.float64)
-    share = torch.cat([share, share.round()])
-    points = domain.low + share * (domain.high - domain.low)
-    reached = float(((network(points) - target) ** 2).sum(dim=1).max())
-    found = farthest(network, domain, target, Plan(steps=100))
-    assert reached <= found.bound <= found.linear + 1e-9
-    assert found.linear - found.bound >= 0.2 * (found.linear - reached)
-
-
-def test_outputs_that_cannot_move_are_as_far_as_they_are() -> None:
-    network = chain([4, 6, 5], 3)
-    point = torch.ones(1, 4, dtype=torch.float64)
-    target = torch.zeros(5, dtype=torch.float64)
-    found = farthest(network, Domain(point, point), target, Plan(steps=10))
-    exact = float((network(point) ** 2).sum())
-    assert found.bound >= exact
-    assert found.bound == pytest.approx(exact, rel=1e-9)

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from nncli.verification.certifying.parts import EFFORT, Part, choice_tensors
-from nncli.verification.domains import domain_of
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
 from nncli.verification.sdp.certificate import certified
-from nncli.verification.sdp.lagrangian import problem
+from nncli.verification.sdp.lagrangian import SHARES
+from nncli.verification.sdp.posing import posed, together
 from nncli.verification.sdp.quadratic_form import frame
 from nncli.verification.slopes import Choice
 
@@ -99,18 +99,22 @@ def certified_rows(
     Returns:
         (K,) lower bounds of the rows.
     """
-    whole = problem(network, query.rows(network, rows), domain_of([query.region]), known)
-    multipliers = {
-        place: _taken(tensors, f"{DUAL}{place}", (4, len(rows), len(one.free)))
-        for place, one in whole.neurons.items()
-    }
-    weights = {
-        place: _taken(tensors, f"{WEIGHT}{place}", (len(rows), len(one)))
-        for place, one in whole.radius.items()
-    }
-    return torch.nan_to_num(
-        certified(whole, frame(whole), multipliers, weights), -torch.inf, -torch.inf, -torch.inf
-    )
+    found = []
+    for each in together(network, torch.arange(len(rows)), len(rows)):
+        whole = posed(network, query, known, rows[each]).problem
+        sizes = {place: (4, len(rows), len(one.free)) for place, one in whole.neurons.items()}
+        if whole.square is not None:
+            sizes[SHARES] = (1, len(rows), len(whole.square.weight))
+        multipliers = {
+            place: _taken(tensors, f"{DUAL}{place}", size)[:, each] for place, size in sizes.items()
+        }
+        weights = {
+            place: _taken(tensors, f"{WEIGHT}{place}", (len(rows), len(one)))[each]
+            for place, one in whole.radius.items()
+        }
+        bound = certified(whole, frame(whole), multipliers, weights)
+        found.append(torch.nan_to_num(bound, -torch.inf, -torch.inf, -torch.inf))
+    return torch.cat(found)
 
 
 def _taken(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:

@@ -53,34 +53,38 @@ class Neurons:
 
 @dataclass(frozen=True)
 class Square:
-    """A row `-|f - target|^2`, f the values of a place, with facts `(f - low)(high - f) >= 0`.
+    """A row `-weight . f^2`, f the values of a place, with facts `weight (f - low)(high - f) >= 0`.
 
     The multipliers of the facts, one a row and value, are shares from 0 to 1: a share of 1 replaces
     the square of that value by its chord.
 
     Attributes:
         place: The place.
-        target: (m,).
+        weight: (m,) not negative.
         low: (m,) at most every value.
         high: (m,) at least every value.
     """
 
     place: int
-    target: Tensor
+    weight: Tensor
     low: Tensor
     high: Tensor
 
     def slope(self, share: Tensor) -> Tensor:
-        """Factors of f; those of -f^2 are what the shares leave of 1."""
-        return 2 * self.target - share * (self.low + self.high)
+        """Factors of f."""
+        return -self.weight * share * (self.low + self.high)
+
+    def bend(self, share: Tensor) -> Tensor:
+        """Factors of -f^2."""
+        return self.weight * (1 - share)
 
     def constant(self, share: Tensor) -> Tensor:
         """What is added."""
-        return share * self.low * self.high - self.target**2
+        return self.weight * share * self.low * self.high
 
     def cast(self, dtype: torch.dtype) -> "Square":
         """With numbers of another type."""
-        numbers = (one.to(dtype) for one in (self.target, self.low, self.high))
+        numbers = (one.to(dtype) for one in (self.weight, self.low, self.high))
         return Square(self.place, *numbers)
 
 

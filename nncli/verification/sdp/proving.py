@@ -13,10 +13,11 @@ from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
 from nncli.verification.sdp.certificate import DECOMPOSED, numbers_needed
-from nncli.verification.sdp.lagrangian import Problem, problem
+from nncli.verification.sdp.lagrangian import Problem
+from nncli.verification.sdp.posing import begun, posed, together
 from nncli.verification.sdp.search import Found, Plan, climb
-from nncli.verification.sdp.start import linear_start
 from nncli.verification.slopes import Choice, ascend
+from nncli.verification.squares import without_squares
 from nncli.verification.standing import Standing
 
 MOST = 20_000  # variables
@@ -55,9 +56,9 @@ def fits(network: Network, query: Query, known: Sequence[Interval], numbers: int
         known: Intervals (1, n) of the places.
         numbers: Numbers held at once, at most.
     """
-    if not network.pieces or query.region.ball is not None:
+    if not without_squares(network).pieces or query.region.ball is not None:
         return False
-    found = problem(network, query.rows(network), domain_of([query.region]), known)
+    found = posed(network, query, known, torch.zeros(1, dtype=torch.int64)).problem
     return found.variables <= MOST and numbers_needed(found) <= numbers
 
 
@@ -90,8 +91,8 @@ def semidefinite_margins(network: Network, standing: Standing, search: Search) -
     if fits(network, query, known, search.numbers):
         rows = torch.nonzero(torch.isin(query.owner, standing.left)).flatten()
         rows = rows[torch.argsort(standing.margins[query.owner[rows]], stable=True)]
-        whole = problem(network, query.rows(network, rows), domain_of([query.region]), known)
-        for part in torch.split(rows, _together(whole, search)):
+        whole = posed(network, query, known, rows[:1]).problem
+        for part in together(network, rows, _together(whole, search)):
             if search.clock.left < 0:
                 break
             margins[0, part], found, slopes = _bounded(network, query, known, part, search)
@@ -107,7 +108,7 @@ def _together(whole: Problem, search: Search) -> int:
     if whole.variables > DECOMPOSED:
         return 1
     each = 200 * sum(len(one) for one in whole.radius.values())
-    return max(1, min(whole.rows, search.numbers // each))
+    return max(1, search.numbers // each)
 
 
 def _bounded(
@@ -118,11 +119,10 @@ def _bounded(
     search: Search,
 ) -> tuple[Tensor, Found, Choice]:
     domain = domain_of([query.region])
-    given = query.rows(network, rows)
-    linear = ascend(network, given, domain, known, steps=SLOPE_STEPS)
+    linear = ascend(network, query.rows(network, rows), domain, known, steps=SLOPE_STEPS)
     margins = query.margins(linear.bound, rows)[0]
-    whole = problem(network, given, domain, known)
-    start = linear_start(whole, given, domain, known, linear.choice)
+    whole = posed(network, query, known, rows)
+    start = begun(whole, query, known, linear.choice)
     constants = query.constants[rows]
     plan = Plan(
         steps=search.steps,
@@ -130,6 +130,6 @@ def _bounded(
         seed=search.seed,
         clock=search.clock.part(search.clock.left),
     )
-    found = climb(whole, start, plan)
+    found = climb(whole.problem, start, plan)
     margins = torch.maximum(margins, query.margins(found.bound[None], rows)[0])
     return margins, found, linear.choice

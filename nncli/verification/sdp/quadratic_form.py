@@ -189,10 +189,10 @@ def quadratic(problem: Problem, frame: Frame, multipliers: Multipliers, row: int
 def _square(square: Square, frame: Frame, share: Tensor) -> Quadratic:
     """The quadratic of the square, and its absolute terms."""
     f, through = frame.middle[square.place], frame.through[square.place]
-    bend, slope, constant = 1 - share, square.slope(share), square.constant(share)
+    bend, slope, constant = square.bend(share), square.slope(share), square.constant(share)
     size = frame.sizes[square.place]
     reach = torch.maximum(square.low.abs(), square.high.abs())
-    total = size * size + 2 * size * (square.target.abs() + reach) + reach**2 + square.target**2
+    total = square.weight * (size + reach) ** 2
     return Quadratic(
         (constant + slope * f - bend * f * f).sum(),
         (slope - 2 * bend * f) @ through,

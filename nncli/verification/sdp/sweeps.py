@@ -145,7 +145,7 @@ def _curve(
     if square is None:
         return
     place, share = square.place, multipliers[SHARES][0]
-    factors = -2 * (1 - share[:, None]) * at.values[place]
+    factors = -2 * square.bend(share)[:, None] * at.values[place]
     factors[:, 0] += square.slope(share)
     waiting[place] = waiting[place] + factors if place in waiting else factors
 
@@ -197,7 +197,7 @@ def slopes(problem: Problem, at: Iterate) -> dict[int, Tensor]:
     if square is not None:
         f = at.values[square.place]
         bent = (f * f).sum(dim=1) - (square.low + square.high) * f[:, 0]
-        found[SHARES] = (bent + square.low * square.high)[None]
+        found[SHARES] = (square.weight * (bent + square.low * square.high))[None]
     return found
 
 
@@ -210,7 +210,5 @@ def value(problem: Problem, multipliers: Multipliers, at: Iterate) -> Tensor:
         total = total + (multipliers[place] * one).sum(dim=(0, 2))
     square = problem.square
     if square is not None:
-        away = at.values[square.place].clone()
-        away[:, 0] -= square.target
-        total = total - (away**2).sum(dim=(1, 2))
+        total = total - (square.weight * at.values[square.place] ** 2).sum(dim=(1, 2))
     return total
