@@ -4,7 +4,7 @@ As cheap to import as click: every command's `--help` pays for it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -130,6 +130,23 @@ class BatchSize(click.ParamType[int | None]):
         if value == "auto":
             return None
         return click.IntRange(min=1).convert(value, param, ctx)
+
+
+class Selection(click.ParamType[Any]):
+    """A text that a function of `nncli.selections` reads."""
+
+    name = "selection"
+
+    def __init__(self, reader: str) -> None:
+        self.reader = reader
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read it."""
+        reader: Callable[[str], Any] = getattr(import_module("nncli.selections"), self.reader)
+        try:
+            return reader(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Target(click.ParamType[Any]):

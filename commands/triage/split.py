@@ -23,21 +23,6 @@ def _price(name: str, text: str) -> "Callable[[options.F], options.F]":
     return click.option(flag, type=price, metavar="MONEY", help=f"Price of {text}.")
 
 
-def _count(
-    name: str, default: int, metavar: str, least: int, text: str
-) -> "Callable[[options.F], options.F]":
-    told: dict[str, Any] = {
-        "type": click.IntRange(min=least),
-        "default": default,
-        "metavar": metavar,
-    }
-    return click.option(name, show_default=True, help=text, **told)
-
-
-def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
-    return click.option(name, type=options.artifact, metavar="FILE", help=text)
-
-
 @click.command("split", cls=options.Command)
 @click.argument("predictions", type=options.artifact, nargs=-1, required=True)
 @click.option(
@@ -47,7 +32,7 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
     metavar="RATINGS",
     help="What people say: example_id with rater_id and label, with counts, or human_error.",
 )
-@_file("--features", "Features or activations for the error models, beside the answers.")
+@options.file("--features", "Features or activations for the error models, beside the answers.")
 @options.layers
 @click.option(
     "--order",
@@ -63,7 +48,9 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
     show_default=True,
     help="Of the model: an error, or one minus the probability of the right class.",
 )
-@_count("--readers", 1, "K", 1, "How many people read a case and vote.")
+@options.count(
+    "--readers", "How many people read a case and vote.", default=1, least=1, metavar="K"
+)
 @click.option(
     "--report-share",
     type=Finite(0, 1, min_open=True),
@@ -73,8 +60,14 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
     help="Share of the cases that splits are reported on, and nothing is fitted or chosen on; 1 "
     "for all, with a note.",
 )
-@_count("--folds", 5, "K", 2, "Folds of the other cases: none is judged by a model that saw it.")
-@_file("--columns", "Table with further columns of the cases, by example_id.")
+@options.count(
+    "--folds",
+    "Folds of the other cases: none is judged by a model that saw it.",
+    default=5,
+    least=2,
+    metavar="K",
+)
+@options.file("--columns", "Table with further columns of the cases, by example_id.")
 @click.option("--groups", metavar="COLUMN", help="Cases of equal COLUMN are no independent ones.")
 @click.option(
     "--fairness",
@@ -86,10 +79,10 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
 @_price("human-error", "an error of people; with --costs a factor")
 @_price("algorithm-case", "a case that the model answers")
 @_price("human-reading", "one reading")
-@_file("--costs", "Table with the price of each kind of mistake: label, answer, cost.")
-@_file("--curve", "Write all splits of every order.")
-@_file("--assignment", "Write who should have which case.")
-@_file("--effort", "Write error against the share automated at equal effort.")
+@options.file("--costs", "Table with the price of each kind of mistake: label, answer, cost.")
+@options.file("--curve", "Write all splits of every order.")
+@options.file("--assignment", "Write who should have which case.")
+@options.file("--effort", "Write error against the share automated at equal effort.")
 @click.option(
     "--budget",
     type=Finite(0, min_open=True),
@@ -98,8 +91,16 @@ def _file(name: str, text: str) -> "Callable[[options.F], options.F]":
     metavar="X",
     help="Readings for each case that --effort spends.",
 )
-@_count("--most-readers", 9, "K", 1, "Readers that --effort gives to one case at most.")
-@_count("--resamples", 1000, "B", 0, "Draws of cases, or groups, for intervals.")
+@options.count(
+    "--most-readers",
+    "Readers that --effort gives to one case at most.",
+    default=9,
+    least=1,
+    metavar="K",
+)
+@options.count(
+    "--resamples", "Draws of cases, or groups, for intervals.", default=1000, least=0, metavar="B"
+)
 @options.renormalise
 @options.seed
 @options.threads

@@ -160,3 +160,22 @@ def metric(names: str, default: str) -> Callable[[F], F]:
         help="What to compute (repeatable); settings go behind a colon, such as "
         "svcca:variance=0.9; see --list-metrics.",
     )
+
+
+def count(
+    flag: str, text: str, *, default: int | None = None, least: int = 1, metavar: str = "N"
+) -> Callable[[F], F]:
+    """An option of one command that takes a whole number, not below the least."""
+    kind = click.IntRange(min=least)
+    shown = default is not None
+    return click.option(
+        flag, type=kind, default=default, show_default=shown, metavar=metavar, help=text
+    )
+
+
+def file(
+    flag: str, text: str, *, name: str | None = None, multiple: bool = False
+) -> Callable[[F], F]:
+    """An option of one command that names a file; the name is that of the argument."""
+    names = [flag, name] if name else [flag]
+    return click.option(*names, type=artifact, multiple=multiple, metavar="FILE", help=text)
