@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nncli.errors import ArtifactError, UsageError, closest
+from nncli.formats.arrow_columns import column
 from nncli.formats.entry import KEY, Entry
 from nncli.formats.output import STREAMS, TENSOR_SUFFIXES, Output, demand_suffix, open_output
 from nncli.formats.sources import Source, open_source
@@ -34,6 +35,7 @@ SUFFIXES = {
     ".md": "markdown",
 }
 READABLE = "a table (Parquet, Arrow, CSV, JSON lines or a JSON array)"
+ROWS = 4096  # of a row group that is gathered row by row
 END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
@@ -207,9 +209,12 @@ def choose_format(target: str, wanted: str) -> str:
 class TableWriter:
     """Writes a table piece by piece; a context manager that commits on success."""
 
-    def __init__(self, output: Output, sink: Sink) -> None:
+    def __init__(self, output: Output, sink: Sink, schema: pa.Schema, *, gathers: bool) -> None:
         self._output = output
         self._sink = sink
+        self._schema = schema
+        self._rows: list[Mapping[str, Any]] = []
+        self._most = ROWS if gathers else 1
 
     def __enter__(self) -> "TableWriter":
         return self
@@ -222,6 +227,7 @@ class TableWriter:
     ) -> None:
         try:
             if error is None:
+                self._flush()
                 self._sink.close()
                 self._output.commit()
             else:
@@ -235,7 +241,26 @@ class TableWriter:
         Raises:
             ArtifactError: They could not be written.
         """
+        self._flush()
         self._sink.write(data)
+
+    def write_row(self, row: Mapping[str, Any]) -> None:
+        """Write the next row.
+
+        Lines of text go out at once, so that a reader, and a file that the shell opened, has what
+        is there so far. Parquet is of no use before its end, so rows are gathered to groups.
+
+        Raises:
+            ArtifactError: It could not be written.
+        """
+        self._rows.append(row)
+        if len(self._rows) >= self._most:
+            self._flush()
+
+    def _flush(self) -> None:
+        rows, self._rows = self._rows, []
+        if rows:
+            self._sink.write(from_rows(rows, self._schema))
 
 
 def create_table(
@@ -265,7 +290,8 @@ def create_table(
     form = choose_format(target, format)
     output = open_output(target, kind=entry.kind, overwrite=overwrite, binary=form == "parquet")
     try:
-        return TableWriter(output, open_sink(form, output, schema, entry))
+        sink = open_sink(form, output, schema, entry)
+        return TableWriter(output, sink, schema, gathers=form == "parquet")
     except BaseException:
         output.discard()
         raise
@@ -295,5 +321,5 @@ def from_rows(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
         The table.
     """
     listed = list(rows)
-    columns = {name: [row.get(name) for row in listed] for name in schema.names}
-    return pa.table(columns, schema=schema)
+    columns = [column([row.get(one.name) for row in listed], one.type) for one in schema]
+    return pa.Table.from_arrays(columns, schema=schema)

@@ -59,13 +59,14 @@ RATES = pa.schema(
 )
 
 
-def verdict_schema(stages: Iterable[str], *, local: bool) -> pa.Schema:
+def verdict_schema(stages: Iterable[str], *, local: bool, single: bool = False) -> pa.Schema:
     """The columns.
 
     Args:
         stages: Stages that have a column of seconds each, beside one for their sum. Without any,
             the table holds nothing that differs between equal runs.
         local: Whether the properties are about neighbourhoods of examples.
+        single: Whether they are about outputs in float32, so that bounds leave room for rounding.
 
     Returns:
         The schema.
@@ -73,4 +74,5 @@ def verdict_schema(stages: Iterable[str], *, local: bool) -> pa.Schema:
     asked = QUESTION if local else {name: QUESTION[name] for name in ("model_id", "instance")}
     each = {f"seconds_{name.replace('-', '_')}": NUMBER for name in stages}
     spent = {"seconds": NUMBER, **each} if each else {}
-    return pa.schema(list({**asked, **ANSWER, **spent, **LAST}.items()))
+    margin = {"float_margin": NUMBER} if single else {}
+    return pa.schema(list({**asked, **ANSWER, **margin, **spent, **LAST}.items()))

@@ -138,6 +138,11 @@ METHODS = (
     is_flag=True,
     help="Write how fast outputs can change, everywhere or within --epsilon, in place of verdicts.",
 )
+@click.option(
+    "--float-margin",
+    is_flag=True,
+    help="Prove it of outputs in float32, by leaving room for what they may be off.",
+)
 @click.option("--timings", is_flag=True, help="Add columns with the seconds of each stage.")
 @options.seed
 @options.threads
@@ -211,7 +216,7 @@ def _demand_examples(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Non
     """Refuse what has no meaning where rates of change are asked for."""
     useless = typed(
         "vnnlibs", "specifications", "instances", "method", "timeout", "counterexamples",
-        "certificate", "bounds", "ranges", "results", "timings",
+        "certificate", "bounds", "ranges", "results", "timings", "float_margin",
     )  # fmt: skip
     if useless:
         raise UsageError(
@@ -235,7 +240,7 @@ def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> N
         )
     if _ways(given):
         _demand_one_question(checkpoints, given)
-    elif asking := typed("data", "split", "limit", "norm", "truth", "limits"):
+    elif asking := typed("data", "split", "limit", "norm", "truth", "limits", "float_margin"):
         raise UsageError(
             f"`{asking[0]}` asks nothing without `--epsilon`",
             hint="`--check` alone checks all that the certificate proves",
@@ -261,6 +266,9 @@ def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) ->
         raise UsageError("no checkpoint is given")
     inputs = (*checkpoints, *given["vnnlibs"], *given["specifications"])
     demand_one_stdin(*inputs)
+    for name in ("bounds", "ranges"):
+        if given[name] and given["float_margin"]:
+            raise UsageError(f"`--{name}` is about real numbers; it has no `--float-margin`")
     beside = ("counterexamples", "certificate", "bounds", "ranges", "results")
     for place in (given["output"], *(given[name] for name in beside)):
         if place:

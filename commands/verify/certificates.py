@@ -35,7 +35,8 @@ class Proofs:
         if parts is None:
             return
         network = task.subject.network
-        text = exact_text(task.asked, network.shape, network.outputs)
+        single = self.given["float_margin"]
+        text = exact_text(task.asked, network.shape, network.outputs, single=single)
         digest_of = task.subject.digest
         key = lineage.portable(self.names.get(digest_of, task.subject.name)), digest_of
         place = self.networks.setdefault(key, len(self.networks))

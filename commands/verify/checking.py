@@ -34,7 +34,7 @@ def check_all(
     """
     from nncli.checkpoints import expand
     from nncli.formats.certificates import read_certificate
-    from nncli.formats.tables import create_table, from_rows
+    from nncli.formats.tables import create_table
     from nncli.formats.verdict_tables import CHECKED
     from nncli.origins import survey
 
@@ -63,7 +63,7 @@ def check_all(
                     "reason": "the certificate was changed after it was made",
                 }
             sound = sound and row["verdict"] == ACCEPTED
-            table.write(from_rows([row], CHECKED))
+            table.write_row(row)
     return sound
 
 
@@ -156,20 +156,28 @@ def _checked(
         subjects[key].demand_same(violation.region.low, violation.region.high)
     if network.outputs != stored.outputs:
         return _row(model, proof, words, "the network has another number of outputs")
-    text = exact_text(stored.question, stored.shape, stored.outputs)
-    return _proved(subjects[key], stored.question, proof, text, given)
+    single = stored.single
+    text = exact_text(stored.question, stored.shape, stored.outputs, single=single)
+    return _proved(subjects[key], stored.question, proof, text, given, single=single)
 
 
 def _proved(
-    subject: "Subject", question: Any, proof: "StoredProof", text: str, given: dict[str, Any]
+    subject: "Subject",
+    question: Any,
+    proof: "StoredProof",
+    text: str,
+    given: dict[str, Any],
+    *,
+    single: bool,
 ) -> dict[str, Any]:
-    """Prove a property from what is stored."""
+    """Prove a property, of real numbers or of float32, from what is stored."""
     import torch
 
     from nncli.commands.verify.deciding import numbers_at_once
     from nncli.verification.certifying.checking import check
     from nncli.verification.certifying.exact_text import digest
     from nncli.verification.certifying.parts import Part
+    from nncli.verification.float_margin import strengthened_in_time
 
     if digest(text) != proof.digest:
         return _row(subject.name, proof, question.words, "the property is not that of its digest")
@@ -183,8 +191,14 @@ def _proved(
     ]
     if given["threads"] is None and subject.is_small:
         torch.set_num_threads(1)
-    reason = check(subject.network, question, parts, numbers=numbers_at_once(given))
-    return _row(subject.name, proof, question.words, reason)
+    numbers = numbers_at_once(given)
+    if single:
+        found = strengthened_in_time(question, subject.as_it_runs, numbers, float("inf"))
+        if not found.is_provable:
+            return _row(subject.name, proof, question.words, "numbers of float32 may overflow")
+        question = found.question
+    reason = check(subject.network, question, parts, numbers=numbers)
+    return _row(subject.name, proof, question.words, reason, single=single)
 
 
 def _proofs_of(
@@ -197,15 +211,23 @@ def _proofs_of(
     known = {one for one, _ in held}
     for task in progress(questions.tasks, label="check", total=questions.count):
         subject, network = task.subject, task.subject.network
-        text = exact_text(task.asked, network.shape, network.outputs)
-        proof = held.get((subject.digest, digest(text)))
-        if proof is not None:
-            row = _proved(subject, task.asked, proof, text, given)
+        wanted = given["float_margin"]
+        # what holds of outputs in float32, with room for their rounding, holds of the real ones
+        texts = {
+            single: exact_text(task.asked, network.shape, network.outputs, single=single)
+            for single in (wanted, True)
+        }
+        for single, text in texts.items():
+            proof = held.get((subject.digest, digest(text)))
+            if proof is not None:
+                row = _proved(subject, task.asked, proof, text, given, single=single)
+                break
         else:
             reason = "the certificate holds no proof of this property"
             if subject.digest not in known:
                 reason = "the certificate is about other weights"
-            row = _row(subject.name, None, task.asked.words, reason) | {"property": digest(text)}
+            row = _row(subject.name, None, task.asked.words, reason, single=wanted)
+            row["property"] = digest(texts[wanted])
         yield row | {"instance": lineage.without_descriptor(task.asked.name)}
 
 
@@ -214,7 +236,11 @@ def _row(
     proof: "StoredProof | None",
     words: str | None = None,
     reason: str | None = None,
+    *,
+    single: bool = False,
 ) -> dict[str, Any]:
+    from nncli.commands.verify.deciding import NUMERICS
+
     methods = () if proof is None else dict.fromkeys(one.method for one in proof.parts)
     return {
         "model_id": model,
@@ -222,7 +248,7 @@ def _row(
         "verdict": ACCEPTED if proof is not None and reason is None else REJECTED,
         "stage": "+".join(methods) or None,
         "reason": reason,
-        "numerics": "float64, rounding bounded",
+        "numerics": NUMERICS[single],
         "property": None if proof is None else proof.digest,
         "words": words,
     }

@@ -1,5 +1,6 @@
 """Decide every task of a call in turn, and write what is known of it."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from nncli.errors import UsageError
@@ -17,6 +18,10 @@ SIDE = {  # what else is written, and its kind
     "ranges": "table",
     "results": "answer",
 }
+NUMERICS = {  # whether outputs are those of float32
+    False: "float64, rounding bounded",
+    True: "float32 network, rounding bounded",
+}
 
 
 def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
@@ -24,14 +29,14 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     from nncli.commands.verify.certificates import Proofs
     from nncli.commands.verify.findings import Counterexamples, Results
     from nncli.commands.verify.ranges import Ranges
-    from nncli.formats.tables import create_table, from_rows
+    from nncli.formats.tables import create_table
     from nncli.formats.verdict_tables import verdict_schema
-    from nncli.verification.portfolio import decide
-    from nncli.verification.stages import STAGES, Setting
+    from nncli.verification.stages import STAGES
 
     demand_places(given)
     timed = STAGES if given["timings"] else ()
-    schema = verdict_schema(timed, local=questions.local)
+    single = given["float_margin"]
+    schema = verdict_schema(timed, local=questions.local, single=single)
     entry = lineage.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
     form, replaced = given["table_format"], given["overwrite"]
     makers: dict[Any, Any] = {
@@ -47,25 +52,47 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     ]
     verdicts = []
     with create_table(given["output"], schema, entry, format=form, overwrite=replaced) as table:
-        label = "verify"
-        for task in progress(questions.tasks, label=label, total=questions.count):
-            setting = Setting(
-                given["method"],
-                task.seconds,
-                given["seed"],
-                numbers_at_once(given),
-                record=bool(given["certificate"]),
-            )
-            use_threads(task, given)
-            confirm = task.subject.confirming(task.asked)
-            answer = decide(task.subject.network, task.asked, confirm, setting)
-            table.write(from_rows([_row(task, answer, given)], schema))
+        for asked in progress(questions.tasks, label="verify", total=questions.count):
+            use_threads(asked, given)
+            task, margin = _with_margin(asked, given) if single else (asked, 0.0)
+            answer = _decided(task, margin, given)
+            table.write_row(_row(task, answer, given) | {"float_margin": _finite(margin)})
             verdicts.append(answer.verdict)
             for one in collecting:
                 one.take(task, answer)
     for one in collecting:
         one.write()
     return verdicts
+
+
+def _decided(task: "Task", margin: float, given: dict[str, Any]) -> "Answer":
+    """Decide a task; where float32 may overflow, nothing is proved, and inputs are only tried."""
+    from nncli.verification.portfolio import decide
+    from nncli.verification.stages import Setting
+
+    setting = Setting(
+        given["method"] if margin < float("inf") else "attack",
+        task.seconds,
+        given["seed"],
+        numbers_at_once(given),
+        record=bool(given["certificate"]),
+    )
+    confirm = task.subject.confirming(task.asked)
+    return decide(task.subject.network, task.asked, confirm, setting)
+
+
+def _with_margin(task: "Task", given: dict[str, Any]) -> "tuple[Task, float]":
+    """A task with room for the rounding of float32, and the most room that a condition has."""
+    from time import monotonic
+
+    from nncli.verification.float_margin import strengthened_in_time
+
+    begun = monotonic()
+    found = strengthened_in_time(
+        task.asked, task.subject.as_it_runs, numbers_at_once(given), task.seconds / 2
+    )
+    left = max(task.seconds - (monotonic() - begun), 0.1)
+    return replace(task, asked=found.question, seconds=left), found.margin
 
 
 def demand_places(given: dict[str, Any]) -> None:
@@ -122,7 +149,7 @@ def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any
         "attacked": _finite(answer.attacked),
         "stage": answer.stage or None,
         **spent,
-        "numerics": "float64, rounding bounded",
+        "numerics": NUMERICS[given["float_margin"]],
         "seed": given["seed"],
         "words": task.asked.words,
     }

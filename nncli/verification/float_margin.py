@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nncli.errors import ArtifactError
+from nncli.verification.clock import Clock, OutOfTime
 from nncli.verification.exact import Asked
 from nncli.verification.float32.errors import Original, traced
 from nncli.verification.float32.numbers import ROOM
@@ -56,6 +57,28 @@ def demand_single(network: nn.Module, name: str) -> None:
                 "`--float-margin` is about networks in float32",
                 hint=WAY_OUT,
             )
+
+
+def strengthened_in_time(
+    question: Asked, original: Original, numbers: int, seconds: float
+) -> Strengthened:
+    """Strengthen a property by linear bounds; if they take too long, by interval arithmetic.
+
+    Args:
+        question: The property.
+        original: What the network does.
+        numbers: Numbers of float64 held at once, about.
+        seconds: What linear bounds may take.
+
+    Returns:
+        See `strengthened`.
+    """
+    clock = Clock(seconds)
+    try:
+        effort = Effort(numbers=numbers // 4, pause=clock.check)
+        return strengthened(question, original, effort)
+    except OutOfTime:
+        return strengthened(question, original, Effort(backward=False))
 
 
 def strengthened(question: Asked, original: Original, effort: Effort) -> Strengthened:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +15,9 @@ from nncli.verification.lowering import lower
 from nncli.verification.lowering.agreement import demand_same
 from nncli.verification.network import Network
 from nncli.verification.replaying import violates
+
+if TYPE_CHECKING:
+    from nncli.verification.float32.errors import Original
 
 SMALL = 2048
 
@@ -74,6 +79,23 @@ class Subject:
         if found is None:
             raise ArtifactError(f"`{self.name}` puts out no tensor")
         return found.reshape(len(x), -1)
+
+    @cached_property
+    def as_it_runs(self) -> "Original":
+        """What the original does in float32, operator by operator.
+
+        Raises:
+            ArtifactError: It does something else, or how that rounds is not known.
+        """
+        from nncli.verification.float32.errors import original
+        from nncli.verification.float_margin import demand_single
+
+        demand_single(self.original, self.name)
+        found = original(self.original, self.network.shape, source=self.name)
+        middle = torch.full((self.network.inputs,), 0.5, dtype=torch.float64)
+        same = torch.equal(found.network(middle), self.network(middle))
+        assert same, "a network is lowered in one way"
+        return found
 
     def confirming(self, question: Asked) -> Callable[[Tensor], bool]:
         """The exact test of whether an input (n,) violates a property on the original network."""

@@ -3,7 +3,8 @@
 The text is JSON with sorted keys. Numbers are fractions, as text (`"3/10"`); a condition is
 `inputs . x + outputs . y + constant >= 0`, or `> 0` where it is strict; a quadratic one has
 `products`, each of two variables (`["y", 0]`) and a factor, which are added. Equal questions about
-networks of one shape have equal text, whatever file they come from.
+networks of one shape have equal text, whatever file they come from. Outputs are those of real
+numbers, unless `arithmetic` says that they are those of float32.
 """
 
 import hashlib
@@ -30,6 +31,7 @@ from nncli.verification.exact import (
 from nncli.verification.wording import number_words, property_words
 
 DAMAGE = (ValueError, KeyError, TypeError, IndexError, ZeroDivisionError, RecursionError)
+SINGLE = "float32"
 NUMBER = re.compile(r"-?[0-9]{1,4000}(/[0-9]{1,4000})?")
 
 
@@ -41,20 +43,23 @@ class Stored:
         question: The question.
         shape: Shape of one example.
         outputs: Outputs of the network.
+        single: Whether it is about outputs in float32.
     """
 
     question: Asked
     shape: tuple[int, ...]
     outputs: int
+    single: bool
 
 
-def exact_text(question: Asked, shape: Sequence[int], outputs: int) -> str:
+def exact_text(question: Asked, shape: Sequence[int], outputs: int, *, single: bool = False) -> str:
     """A question about a network as text.
 
     Args:
         question: The question.
         shape: Shape of one example of the network.
         outputs: Its outputs.
+        single: Whether it is about outputs in float32.
     """
     boxes: dict[int, int] = {}
     balls: dict[int, int] = {}
@@ -80,6 +85,8 @@ def exact_text(question: Asked, shape: Sequence[int], outputs: int) -> str:
         "balls": written_balls,
         "violated if all conditions of one of": cases,
     }
+    if single:
+        whole["arithmetic"] = SINGLE
     return json.dumps(whole, sort_keys=True, separators=(",", ":"))
 
 
@@ -142,6 +149,9 @@ def read_exact(text: str, name: str, source: str) -> Stored:
         whole = json.loads(text)
         shape = tuple(_whole(one) for one in whole["shape"])
         outputs = _whole(whole["outputs"])
+        arithmetic = whole.get("arithmetic")
+        if arithmetic not in (None, SINGLE):
+            raise ValueError(f"there is no arithmetic `{str(arithmetic)[:40]}`")
         count = 1
         for size in shape:
             count *= size
@@ -162,7 +172,7 @@ def read_exact(text: str, name: str, source: str) -> Stored:
         ) from None
     words = property_words(cases, outputs) + _ball_words(cases)
     question = property_of(name, cases, inputs=count, outputs=outputs, words=words)
-    return Stored(question, shape, outputs)
+    return Stored(question, shape, outputs, arithmetic is not None)
 
 
 def is_ranking(question: Asked) -> bool:

@@ -143,6 +143,12 @@ def _lowered(
 def _refusal_of_end(work: Work, mark: Mark) -> ArtifactError:
     if not mark.is_softmax:
         return work.refusal(mark.message)
+    if work.tape is not None:
+        return ArtifactError(
+            f"{work.where} ends in a softmax, whose results float32 may round to the same number",
+            hint="`--float-margin` needs the network up to there; without it, outputs are compared "
+            "as real numbers, whose order a softmax keeps",
+        )
     return ArtifactError(
         mark.message,
         hint="at the end it is left out for properties that only compare outputs with each other, "
