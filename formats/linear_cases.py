@@ -70,6 +70,7 @@ class Specification:
         outputs: Numbers that come out.
         cases: The ways to violate it; without any it always holds.
         shape: The shape of one input where the file says it.
+        pointed: Whether it holds what the network puts out somewhere, which another does not.
     """
 
     name: str
@@ -78,3 +79,4 @@ class Specification:
     outputs: int
     cases: tuple[Case, ...]
     shape: tuple[int, ...] | None = None
+    pointed: bool = False

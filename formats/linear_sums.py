@@ -1,6 +1,6 @@
 """Sums of variables with exact factors, and what follows from comparing two of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -52,14 +52,31 @@ def related(relation: str, left: Linear, right: Linear) -> Formula:
         The formula.
     """
     difference = added(Linear({**left.factors}, left.constant), [right], -1)
+
+    def signed(sign: int, strict: bool) -> Formula:
+        one = difference if sign > 0 else scaled(difference, Fraction(-1))
+        return _signed(one, strict=strict)
+
+    return by_relation(relation, signed)
+
+
+def by_relation(relation: str, signed: Callable[[int, bool], Formula]) -> Formula:
+    """A comparison from what it means that a difference is not negative.
+
+    Args:
+        relation: `<=`, `<`, `>=`, `>`, `=`, `==`; anything else is "differs from".
+        signed: The formula that the difference times a sign is at least 0, or above it if strict.
+
+    Returns:
+        The formula.
+    """
     if relation in (">=", ">"):
-        return _signed(difference, strict=relation == ">")
-    opposite = scaled(difference, Fraction(-1))
+        return signed(1, relation == ">")
     if relation in ("<=", "<"):
-        return _signed(opposite, strict=relation == "<")
+        return signed(-1, relation == "<")
     if relation in ("=", "=="):
-        return conjunction(_signed(one, strict=False) for one in (difference, opposite))
-    return disjunction(_signed(one, strict=True) for one in (difference, opposite))
+        return conjunction(signed(sign, False) for sign in (1, -1))
+    return disjunction(signed(sign, True) for sign in (1, -1))
 
 
 def _signed(one: Linear, *, strict: bool) -> Formula:

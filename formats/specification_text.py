@@ -11,20 +11,27 @@
     always y[0] > y[*]
     always y[1] <= 3 or y[2] <= 3
     never y[0] >= 3.99 and x[4] < 0
+    always |y - y at centre| <= 0.5
+    always y[0]^2 + 2 y[0] * y[1] <= 3
 
 Inputs are `x[0]` and outputs `y[0]`, by their places in the flat vectors; `X_0` and `Y_0` mean the
 same. `y[*]` is every output that its comparison does not name, `x[*]` likewise every input. Numbers
 are exact. `is largest` means greater than every other output, so that a tie is none. Several
 statements all hold, limits of one input in several lines are all kept.
+
+Conditions may be quadratic: squares, products of two variables, and lengths of vectors (Euclidean),
+where `y` and `x` are all outputs and all inputs, `[0.5, 1]` numbers, `y at centre` what the network
+puts out in the middle of the inputs' limits and `y at [0, 1]` at a point. `|y - x|^2` is squared.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from nncli.errors import ArtifactError
 from nncli.formats.exact_numbers import FORMS, exact_number
-from nncli.formats.formulas import Bound, Formula, disjunction, negation
+from nncli.formats.formulas import All, Bound, Formula, disjunction, negation
 from nncli.formats.linear_cases import Case, Specification
 from nncli.formats.normal_form import (
     MOST_CASES,
@@ -34,7 +41,8 @@ from nncli.formats.normal_form import (
 )
 from nncli.formats.packed_text import packed_text
 from nncli.formats.sources import open_source
-from nncli.formats.specification_conditions import Conditions, Fault
+from nncli.formats.specification_conditions import Conditions
+from nncli.formats.specification_sums import Fault, Point, unknown_outputs
 
 WANTED = "a specification, such as `inputs in [0, 1]` and `y[2] is largest`"
 LIMITS = re.compile(
@@ -42,13 +50,49 @@ LIMITS = re.compile(
 )
 
 
-def read_specification(name: str, *, inputs: int, outputs: int) -> Specification:
-    """Read a specification in our own words.
+@dataclass(frozen=True)
+class Text:
+    """A specification as it was read.
+
+    Attributes:
+        name: The file as given.
+        digest: SHA-256 of its bytes.
+        lines: Its lines.
+    """
+
+    name: str
+    digest: str
+    lines: tuple[str, ...]
+
+
+def read_text(name: str) -> Text:
+    """Read the text of a specification.
 
     Args:
         name: The file, gzip or not, or `-`.
+
+    Raises:
+        ArtifactError: It is no text.
+    """
+    with open_source(name) as source:
+        lines = packed_text(source, WANTED).splitlines()
+        return Text(name, source.digest, tuple(lines))
+
+
+def specification_of(
+    text: Text,
+    *,
+    inputs: int,
+    outputs: int,
+    outputs_at: Callable[[Sequence[Fraction]], Sequence[Fraction]] | None = None,
+) -> Specification:
+    """What a specification says of a network.
+
+    Args:
+        text: The specification.
         inputs: Inputs of the network.
         outputs: Its outputs.
+        outputs_at: What the network puts out at a point.
 
     Returns:
         The cases that must never happen, in exact numbers.
@@ -57,12 +101,19 @@ def read_specification(name: str, *, inputs: int, outputs: int) -> Specification
         ArtifactError: A line is no statement, speaks of an input or output that the network does
             not have, an input has no limits, or nothing is demanded.
     """
-    with open_source(name) as source:
-        text, digest = packed_text(source, WANTED), source.digest
+    name = text.name
     known: list[Formula] = []
     bad: list[Formula] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        statement = line.partition("#")[0].strip()
+    asked = []
+
+    def at(point: Point) -> Sequence[Fraction]:
+        asked.append(point)
+        if outputs_at is None:
+            return unknown_outputs(point)
+        return outputs_at(_centre(known, inputs) if point is None else point)
+
+    lines = [(number, line.partition("#")[0].strip()) for number, line in enumerate(text.lines, 1)]
+    for number, statement in sorted(lines, key=_speaks_of_points):  # once all limits are known
         if not statement:
             continue
         if statement.startswith("("):
@@ -71,7 +122,7 @@ def read_specification(name: str, *, inputs: int, outputs: int) -> Specification
                 hint="`--vnnlib` reads VNN-LIB files",
             )
         try:
-            _read_line(statement, inputs, outputs, known, bad)
+            _read_line(statement, Conditions(inputs, outputs, at), known, bad)
         except Fault as fault:
             raise ArtifactError(f"`{name}`, line {number}: {fault}") from None
     if not bad:
@@ -79,21 +130,47 @@ def read_specification(name: str, *, inputs: int, outputs: int) -> Specification
             f"`{name}` demands nothing of the outputs",
             hint="add a line such as `y[2] is largest` or `never y[0] >= 3.5`",
         )
-    return Specification(name, digest, inputs, outputs, _cases(name, known, bad, inputs))
+    cases = _cases(name, known, bad, inputs)
+    return Specification(name, text.digest, inputs, outputs, cases, pointed=bool(asked))
+
+
+def read_specification(name: str, *, inputs: int, outputs: int) -> Specification:
+    """Read a specification in our own words; see `read_text` and `specification_of`."""
+    return specification_of(read_text(name), inputs=inputs, outputs=outputs)
+
+
+def _speaks_of_points(line: tuple[int, str]) -> bool:
+    return re.search(r"\bat\b", line[1]) is not None
+
+
+def _centre(known: Sequence[Formula], inputs: int) -> list[Fraction]:
+    """The middle of the inputs' limits."""
+    limits: dict[tuple[int, bool], Fraction] = {}
+    for one in known:
+        for part in one.parts if isinstance(one, All) else (one,):
+            if isinstance(part, Bound):
+                key = part.input, part.upper
+                tighter = min if part.upper else max
+                limits[key] = tighter(part.value, limits.get(key, part.value))
+    try:
+        return [(limits[place, False] + limits[place, True]) / 2 for place in range(inputs)]
+    except KeyError as error:
+        place, upper = error.args[0]
+        end = "upper" if upper else "lower"
+        raise Fault(f"there is no `centre`: input {place} has no {end} limit") from None
 
 
 def _read_line(
-    statement: str, inputs: int, outputs: int, known: list[Formula], bad: list[Formula]
+    statement: str, conditions: Conditions, known: list[Formula], bad: list[Formula]
 ) -> None:
     """Add what a statement says to what is known of the inputs, or to what must not happen."""
     word, *others = statement.split(None, 1)
     rest = others[0] if others else ""
     if word.lower() in ("input", "inputs"):
-        known.extend(_limits(statement, inputs))
+        known.extend(_limits(statement, conditions.inputs))
         return
     demand = word.lower() if word.lower() in ("always", "never") else None
-    conditions = Conditions(rest if demand else statement, inputs, outputs)
-    formula = conditions.read()
+    formula = conditions.read(rest if demand else statement)
     if demand == "never":
         bad.append(formula)
     elif demand == "always" or re.search(r"\bis\b", statement):

@@ -8,7 +8,7 @@ from fractions import Fraction as F
 import pytest
 
 from nncli.errors import ArtifactError
-from nncli.formats.specification_text import read_specification
+from nncli.formats.specification_text import read_specification, read_text, specification_of
 
 INPUTS, OUTPUTS = 3, 3
 ALL = "inputs in [-1, 1]\n"
@@ -27,6 +27,8 @@ def read(tmp_path):
 def holds(condition, x, y):
     total = condition.constant + sum(f * x[at] for at, f in condition.inputs)
     total += sum(f * y[at] for at, f in condition.outputs)
+    both = {**dict(enumerate(x)), **{~at: one for at, one in enumerate(y)}}
+    total += sum(f * both[one] * both[other] for one, other, f in condition.products)
     return total > 0 if condition.strict else total >= 0
 
 
@@ -65,6 +67,13 @@ def test_limits_of_inputs_are_exact_and_all_kept(read):
 
 
 HALF = F(1, 2)
+
+
+def length(one, other=(0, 0, 0)):
+    """Squared."""
+    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+
+
 MEANINGS = {
     "never y[0] >= y[1]": lambda x, y: y[0] >= y[1],
     "never y[0] >= y[1] and x[0] + 2 x[1] >= 0.5": (
@@ -93,6 +102,19 @@ MEANINGS = {
     "never y[0] >= x[*]": lambda x, y: y[0] >= max(x),
     "never - y[0] + 2 >= y[1] * 3 - 1": lambda x, y: -y[0] + 2 >= 3 * y[1] - 1,
     "never 2 * 0.5 y[0] >= 1/2*x[1]": lambda x, y: y[0] >= x[1] / 2,
+    "always y[0]^2 + 2 y[0] * y[1] <= 1/2": lambda x, y: y[0] ** 2 + 2 * y[0] * y[1] > HALF,
+    "never y[0] * x[1] >= 0.5": lambda x, y: y[0] * x[1] >= HALF,
+    "never -y[0]^2 + y[1] >= 0": lambda x, y: -(y[0] ** 2) + y[1] >= 0,
+    "always 2(y[0] - y[1])^2 < 1": lambda x, y: 2 * (y[0] - y[1]) ** 2 >= 1,
+    "never (y[0] + 1) * (y[1] - x[0]) > 1": lambda x, y: (y[0] + 1) * (y[1] - x[0]) > 1,
+    "always y[*]^2 <= 0.5": lambda x, y: max(abs(one) for one in y) ** 2 > HALF,
+    "always y[2]^2 >= y[2] * y[*]": lambda x, y: y[2] ** 2 < max(y[2] * one for one in y[:2]),
+    "always |y| <= 1": lambda x, y: length(y) > 1,
+    "always |y|^2 - y[0] <= 1": lambda x, y: length(y) - y[0] > 1,
+    "never |y - [0.5, -0.5, 0]| >= 1": lambda x, y: length(y, [HALF, -HALF, 0]) >= 1,
+    "always 1/2 <= |y - x| < 3/2": lambda x, y: not F(1, 4) <= length(y, x) < F(9, 4),
+    "always |-y + x| <= |x|": lambda x, y: length(y, x) > length(x),
+    "never 2 |y - x|^2 < 1": lambda x, y: 2 * length(y, x) < 1,
 }
 
 
@@ -132,6 +154,65 @@ def test_random_conditions_mean_what_python_takes_them_for(read, seed):
         assert violated(found, x, y) is (said if demand == "never" else not said)
 
 
+def random_polynomial(rng):
+    terms = []
+    for _ in range(rng.randint(1, 4)):
+        one, other = (f"{rng.choice('xy')}[{rng.randint(0, 2)}]" for _ in range(2))
+        factor = rng.choice(["", "2 * ", "1/2 * "])
+        terms.append(rng.choice([f"{factor}{one} * {other}", f"{factor}({one} - {other})^2", one]))
+    return rng.choice(["", "- "]) + rng.choice([" + ", " - "]).join(terms)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_quadratic_conditions_mean_what_python_takes_them_for(read, seed):
+    rng = random.Random(seed)
+    condition = f"{random_polynomial(rng)} {rng.choice(['<=', '<'])} {random_polynomial(rng)}"
+    found = read(f"{ALL}never {condition}\n")
+    python = re.sub(r"(?<![\[\d.^])(\d+(?:[./]\d+)?)(?!\])", r"F('\1')", condition)
+    for x, y in points(seed, 60):
+        said = eval(python.replace("^", "**"), {"F": F, "x": x, "y": y})
+        assert violated(found, x, y) is said
+
+
+def test_outputs_at_a_point_are_those_of_the_network(tmp_path):
+    """The centre is that of all limits, also of those in later lines."""
+    path = tmp_path / "p.txt"
+    path.write_text(
+        "inputs in [0, 1]\nalways |y - y at centre| <= 1/2\nalways |y - y at [0, 1, -1]|^2 < 3\n"
+        "input 2 in [-3, 3]\nx[2] <= 0.5\n"
+    )
+    asked = []
+
+    def outputs_at(point):
+        asked.append(list(point))
+        return [2 * one for one in point]
+
+    text = read_text(str(path))
+    found = specification_of(text, inputs=3, outputs=3, outputs_at=outputs_at)
+    assert asked == [[HALF, HALF, F(1, 4)], [0, 1, -1]]
+    assert found.pointed
+    assert not specification_of(
+        read_text(_written(tmp_path, ALL + "never |y - [0, 1, 2]| > 1")), inputs=3, outputs=3
+    ).pointed
+    for x, y in points(5):
+        if not (min(x) >= 0 and x[2] <= HALF):
+            continue
+        bad = length(y, [1, 1, HALF]) > F(1, 4) or length(y, [0, 2, -2]) >= 3
+        assert violated(found, x, y) is bad
+
+
+def test_a_centre_without_limits_is_refused(tmp_path):
+    text = read_text(_written(tmp_path, "inputs 0..1 in [0, 1]\nalways |y - y at centre| <= 1"))
+    with pytest.raises(ArtifactError, match="no `centre`: input 2 has no lower limit"):
+        specification_of(text, inputs=3, outputs=3, outputs_at=lambda point: point)
+
+
+def _written(folder, text):
+    path = folder / "written.txt"
+    path.write_text(text)
+    return str(path)
+
+
 def test_several_statements_all_hold(read):
     found = read(ALL + "always y[0] <= 0.5\n\nnever y[1] >= y[2]  # both\n")
     for x, y in points(1):
@@ -166,9 +247,27 @@ def test_a_packed_specification_is_read(tmp_path):
         (ALL + "never y[0]", 2, "expected `<=`, `>=`, `in` or `is`, found the end of the line"),
         (ALL + "never y[3] >= 0", 2, "`y[3]`: the network has 3 outputs, `y[0]` to `y[2]`"),
         (ALL + "never X_3 >= 0", 2, "`X_3`: the network has 3 inputs, `x[0]` to `x[2]`"),
-        (ALL + "never y[0] * y[1] >= 0", 2, "a product of two variables is not linear"),
+        (ALL + "never y[0] * y[1] * x[0] >= 0", 2, "a product of three variables"),
+        (ALL + "never (y[0]^2) y[1] >= 0", 2, "found `y[1]`"),
+        (ALL + "never (y[0] + y[1]^2)^2 >= 0", 2, "a product of three variables"),
+        (ALL + "never y[0]^3 >= 0", 2, "only squares are read, as in `y[0]^2`, found `3`"),
+        (ALL + "never (y[0] + 1 >= 0", 2, "expected `)` at the end of a sum, found `>=`"),
+        (ALL + "always |y| + 1 <= 3", 2, "expected `<=`, `>=`, `in` or `is`, found `+`"),
+        (ALL + "always 1 + |y| <= 3", 2, "within a sum is squared: `|...|^2`, found `<=`"),
+        (ALL + "always |y|^4 <= 3", 2, "within a sum is squared: `|...|^2`, found `4`"),
+        (ALL + "always |y| <= -1", 2, "compared with a number that is not negative"),
+        (ALL + "always |y| <= y[0]", 2, "compared with a number that is not negative"),
+        (ALL + "always |y - [1, 2]| <= 3", 2, "vectors of 3 and 2 numbers do not go together"),
+        (ALL + "always |y - [1, 2 3]| <= 3", 2, "expected `,` or `]` after a number, found `3`"),
+        (ALL + "always |y - z| <= 3", 2, "expected a vector: `y`, `x`, `[0.5, 1]`"),
+        (ALL + "always |y <= 3", 2, "expected `+`, `-` or `|` after a vector, found `<=`"),
+        (ALL + "always |y - y at home| <= 3", 2, "expected `centre` or an input such as"),
+        (ALL + "always |y - y at [0]| <= 3", 2, "`at` a point of 1 numbers: there are 3 inputs"),
+        (ALL + "always |y - y at centre| <= 3", 2, "there is no network"),
+        (ALL + "always |y| is largest", 2, "expected `<=`, `>=`, `in` or `is`, found `is`"),
+        (ALL + "y[0]^2 is largest", 2, "expected one output before `is`"),
         (ALL + "never y >= 0", 2, "expected a number, an input `x[0]` or an output `y[0]`"),
-        (ALL + "never (y[0] >= 0)", 2, "found `(`"),
+        (ALL + "never (y[0] >= 0)", 2, "expected `)` at the end of a sum, found `>=`"),
         (ALL + "never y[0] >= x[0] y[1] >= 0", 2, "expected `and`, `or` or the end of the line"),
         (ALL + "never y[0] >= 3 y[1] >= 0", 2, "join them with `and`"),
         (ALL + "never 0 <= y[0] <= 1 <= 2", 2, "join them with `and`"),
