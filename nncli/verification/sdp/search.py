@@ -19,6 +19,7 @@ from nncli.verification.sdp.sweeps import begin, shake, slopes, sweep, value
 
 BETAS = (0.5, 0.99)
 LAST = 0.02  # of the step size is left at the end
+SHAKEN = 4  # steps from one addition of noise to the next
 SETTLING = 8  # sweeps before a certificate
 CHEAP = 300  # variables up to which a certificate takes less than the steps between two
 PACE = 1e-10  # seconds a certificate takes, about, for each cube of the number of variables
@@ -117,7 +118,8 @@ class _Search:
     def step(self, turn: int) -> None:
         """Move the vectors, then the multipliers."""
         plan = self.plan
-        shake(self.problem, self.at, plan.noise, self.generator)
+        if turn % SHAKEN == 1:
+            shake(self.problem, self.at, plan.noise, self.generator)
         sweep(self.problem, self.now, self.at)
         done = max(turn / plan.steps, plan.clock.spent / max(plan.clock.seconds, 1e-9))
         share = (1 + cos(pi * min(done, 1.0))) / 2

@@ -12,6 +12,7 @@ References:
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ from nncli.verification.sdp.lagrangian import (
     Problem,
     spread,
 )
+
+POOL = 1 << 19  # normal numbers that noise is taken from
 
 
 @dataclass
@@ -54,14 +57,25 @@ def begin(problem: Problem, rank: int, generator: torch.Generator) -> Iterate:
         generator: What they are drawn from.
     """
     found = Iterate({}, {}, {})
-    for place, radius in problem.radius.items():
-        found.values[place] = radius.new_zeros(problem.rows, rank, len(radius))
-    shake(problem, found, 1.0, generator)
+    for place in range(problem.top + 1):
+        node = problem.network.nodes[place - 1] if place else None
+        if isinstance(node, Sum):
+            found.values[place] = summed(node, found.values)
+        elif place in problem.radius:
+            radius = problem.radius[place]
+            shape = (problem.rows, rank, len(radius))
+            x = radius * torch.randn(shape, generator=generator, dtype=radius.dtype)
+            if place:
+                neurons = problem.neurons[place]
+                x += neurons.active * found.values[neurons.parent]
+            found.values[place] = x
     return found
 
 
 def shake(problem: Problem, at: Iterate, noise: float, generator: torch.Generator) -> None:
     """Add normal noise to vectors: what is exactly zero in a direction would stay so.
+
+    A move forgets where its own place was, so that noise counts by the sums, which follow it.
 
     Args:
         problem: The problem.
@@ -75,11 +89,27 @@ def shake(problem: Problem, at: Iterate, noise: float, generator: torch.Generato
             at.values[place] = summed(node, at.values)
         elif place in problem.radius:
             radius, x = problem.radius[place], at.values[place]
-            drawn = torch.randn(x.shape, generator=generator, dtype=x.dtype)
             if place:
                 neurons = problem.neurons[place]
                 x = x * neurons.free + neurons.active * at.values[neurons.parent]
-            at.values[place] = x + noise * radius * drawn
+            drawn = _drawn(x, generator)
+            at.values[place] = torch.addcmul(x, radius, drawn, value=noise)
+
+
+@cache
+def _pool(dtype: torch.dtype) -> Tensor:
+    """Normal numbers; to draw them takes longer than all else that is done with one."""
+    return torch.randn(POOL, generator=torch.Generator().manual_seed(1), dtype=dtype)
+
+
+def _drawn(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Normal numbers (R, ...) of the shape of others, for each row a piece of the pool."""
+    each = like[0].numel()
+    pool = _pool(like.dtype)
+    if each >= POOL:
+        pool = pool.repeat(each // POOL + 2)
+    starts = torch.randint(len(pool) - each, (len(like),), generator=generator).tolist()
+    return torch.stack([pool[begin : begin + each] for begin in starts]).view(like.shape)
 
 
 def summed(node: Sum, values: dict[int, Tensor]) -> Tensor:
@@ -161,7 +191,7 @@ def _move(problem: Problem, multipliers: Multipliers, at: Iterate, place: int) -
         factors[:, 0] += m[CHORD] - m[SLOPE] - m[SIGN] + 2 * m[PRODUCT] * centre
         bend = 2 * m[PRODUCT] * radius**2
     slope = radius * factors
-    size = slope.norm(dim=1)
+    size = (slope * slope).sum(dim=1).sqrt()  # `norm` over these is tens of times slower
     limit = size if bend is None else torch.maximum(size, bend)
     at.weights[place] = (size if bend is None else size - bend).clamp_min(0)
     z = -slope / limit.clamp_min(1e-30)[:, None]
