@@ -1,21 +1,15 @@
 """Properties as a person would say them, so that a wrong sign is seen before it costs a proof."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 
 from nncli.verification.exact import ExactBox, ExactCase, ExactCondition
+from nncli.verification.term_words import number_words, opposite, term, terms_of
+
+__all__ = ["condition_words", "number_words", "property_words"]
 
 MOST_INPUTS = 5
 MOST_CASES = 3
 MOST_CONDITIONS = 4
-
-
-def number_words(value: Fraction, digits: int = 10) -> str:
-    """A number in few digits."""
-    try:
-        return f"{float(value):.{digits}g}"
-    except OverflowError:
-        return "1e308 or more" if value > 0 else "-1e308 or less"
 
 
 def condition_words(condition: ExactCondition) -> str:
@@ -27,17 +21,20 @@ def condition_words(condition: ExactCondition) -> str:
     Returns:
         What is positive on the left, what is negative on the right, as long as there is both.
     """
-    terms = [(factor, f"Y_{place}") for place, factor in condition.outputs]
-    terms += [(factor, f"X_{place}") for place, factor in condition.inputs]
-    constant, sign = condition.constant, ">" if condition.strict else ">="
+    terms, constant, hidden = terms_of(condition)
+    sign = ">" if condition.strict else ">="
     if not terms:
         return f"{number_words(constant)} {sign} 0"
     size = min(abs(factor) for factor, _ in terms)
-    if size != 1 and all((factor / size).denominator == 1 for factor, _ in terms):
+    if (
+        not condition.products
+        and size != 1
+        and all((factor / size).denominator == 1 for factor, _ in terms)
+    ):
         terms = [(factor / size, name) for factor, name in terms]
         constant /= size
-    left = [_term(factor, name) for factor, name in terms if factor > 0]
-    right = [_term(-factor, name) for factor, name in terms if factor < 0]
+    left = [term(factor, name) for factor, name in terms if factor > 0]
+    right = [term(-factor, name) for factor, name in terms if factor < 0]
     if not left:  # all on the other side, and the relation turned round
         left, right, constant = right, [], -constant
         sign = "<" if condition.strict else "<="
@@ -45,11 +42,8 @@ def condition_words(condition: ExactCondition) -> str:
         left.append(number_words(constant))
     elif constant < 0 or not right:
         right.append(number_words(-constant if constant else constant))
-    return f"{' + '.join(left)} {sign} {' + '.join(right)}"
-
-
-def _term(factor: Fraction, name: str) -> str:
-    return name if factor == 1 else f"{number_words(factor)} {name}"
+    more = f" ({hidden:,} terms more)" if hidden else ""
+    return f"{' + '.join(left)} {sign} {' + '.join(right)}{more}"
 
 
 def case_words(case: ExactCase) -> str:
@@ -85,12 +79,16 @@ def property_words(cases: Sequence[ExactCase], outputs: int) -> str:
 def _said_of_inputs(cases: Sequence[ExactCase]) -> list[ExactCondition]:
     """Conditions on inputs alone that belong to every case: they say what inputs are meant."""
     first, *others = cases
-    common = [one for one in first.conditions if not one.outputs]
+    common = [one for one in first.conditions if not _speaks_of_outputs(one)]
     for case in others:
         if not common:
             break
         common = [one for one in common if one in case.conditions]
     return common
+
+
+def _speaks_of_outputs(condition: ExactCondition) -> bool:
+    return bool(condition.outputs) or any(min(one[:2]) < 0 for one in condition.products)
 
 
 def _demanded(cases: Sequence[ExactCase], outputs: int) -> str:
@@ -104,7 +102,12 @@ def _demanded(cases: Sequence[ExactCase], outputs: int) -> str:
 
 
 def _never(cases: Sequence[ExactCase]) -> str:
-    shown = [f"never {case_words(case)}" for case in cases[:MOST_CASES]]
+    shown = [
+        condition_words(opposite(case.conditions[0]))
+        if len(case.conditions) == 1 and case.conditions[0].products
+        else f"never {case_words(case)}"
+        for case in cases[:MOST_CASES]
+    ]
     left = len(cases) - len(shown)
     if left:
         shown.append(f"none of {left:,} cases more")
@@ -135,7 +138,9 @@ def _ranking(cases: Sequence[ExactCase], outputs: int) -> str | None:
 
 def _pair(condition: ExactCondition) -> tuple[int, int] | None:
     """Of `Y_i >= Y_j` the two places, `None` for anything else."""
-    if condition.inputs or condition.constant or condition.strict or len(condition.outputs) != 2:
+    if condition.inputs or condition.products or condition.constant or condition.strict:
+        return None
+    if len(condition.outputs) != 2:
         return None
     (first, one), (second, other) = condition.outputs
     if one != -other:
