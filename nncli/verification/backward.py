@@ -57,6 +57,19 @@ class Below:
     offset: Tensor
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Rows on their way back: at every point a row is at least `rows . values + offset`.
+
+    Attributes:
+        rows: Factors (B or 1, R, size) of the values at places.
+        offset: (B or 1, R) with the rounding so far taken off.
+    """
+
+    rows: Mapping[int, Tensor]
+    offset: Tensor
+
+
 def below(
     network: Network,
     rows: Mapping[int, Tensor],
@@ -66,6 +79,7 @@ def below(
     *,
     multipliers: Mapping[int, Tensor] | None = None,
     trail: dict[int, Tensor] | None = None,
+    cuts: dict[int, Cut] | None = None,
     rounding: bool = True,
 ) -> Below:
     """Linear functions below rows.
@@ -79,6 +93,7 @@ def below(
         multipliers: Numbers (B, 1 or R, size) to take from the factors of what goes into an
             activation, by its place: the terms of Lagrange for splits (beta-CROWN).
         trail: Takes the factors that reach each activation.
+        cuts: Takes the rows as they are when they reach each activation.
         rounding: Whether to take off the rounding. Without, bounds are for searching only.
 
     Returns:
@@ -105,6 +120,8 @@ def below(
             continue
         if trail is not None:
             trail[place] = factors
+        if cuts is not None:
+            cuts[place] = Cut({**waiting, place: factors}, offset - 1.01 * lost)
         passed, added, error = _through(factors, relaxed[place], spare)
         offset = offset + added
         if multipliers is not None and place in multipliers:

@@ -26,19 +26,13 @@ import torch
 from torch import Tensor
 
 from nncli.verification.branches import Branches, Setting, halves, neuron_index, root
-from nncli.verification.cells import (
-    Numbers,
-    Programme,
-    candidate,
-    decide_cell,
-    demands,
-    programme_of,
-)
+from nncli.verification.cells import decide_cell
 from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
 from nncli.verification.input_splitting import Splitting
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
+from nncli.verification.programmes import Numbers, Programme, candidate, demands, programme_of
 from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.trees import Tree
 

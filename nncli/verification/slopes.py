@@ -9,44 +9,24 @@ References:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nncli.verification.adam import Adam, Group
-from nncli.verification.backward import Below, below
+from nncli.verification.backward import Below, Cut, below
+from nncli.verification.choices import Choice, joined_choices, pair
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.relaxation import Lines, Slopes, lines
 
+__all__ = ["Ascent", "Choice", "Signs", "ascend", "chosen_bound", "chosen_lines", "joined_choices"]
+
 RATE, DECAY = 0.1, 0.98
 CURVED_RATE = 0.02  # slopes of S-shaped functions are no more than 1 or 1/4
 SPLIT_RATE = 0.05
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What a bound may choose.
-
-    Attributes:
-        slopes: Slopes (B, R, n) of lines, by the place of the activation.
-        multipliers: Not negative numbers (B, R, n) of splits, by the same place.
-    """
-
-    slopes: Mapping[int, Slopes] = field(default_factory=dict)
-    multipliers: Mapping[int, Tensor] = field(default_factory=dict)
-
-    def __getitem__(self, chosen: Tensor | slice) -> "Choice":
-        """Of some of the regions."""
-        return Choice(
-            {
-                place: Slopes(*(None if each is None else each[chosen] for each in _pair(one)))
-                for place, one in self.slopes.items()
-            },
-            {place: one[chosen] for place, one in self.multipliers.items()},
-        )
 
 
 @dataclass(frozen=True)
@@ -94,6 +74,7 @@ def chosen_bound(
     *,
     signs: Signs | None = None,
     trail: dict[int, Tensor] | None = None,
+    cuts: dict[int, Cut] | None = None,
     rounding: bool = True,
 ) -> Below:
     """The bounds of a choice.
@@ -107,6 +88,7 @@ def chosen_bound(
         signs: (B, n) by the place of an activation: 1 where what goes in is known not to be
             negative by a split, -1 where not positive, 0 elsewhere.
         trail: Takes the factors that reach each activation.
+        cuts: Takes the rows as they reach each activation.
         rounding: See `backward.below`.
     """
     relaxed = chosen_lines(network, known, choice, max(rows))
@@ -122,6 +104,7 @@ def chosen_bound(
         relaxed,
         multipliers=multipliers,
         trail=trail,
+        cuts=cuts,
         rounding=rounding,
     )
 
@@ -160,19 +143,19 @@ def ascend(
         domain.cast(torch.float32),
         [one.cast(torch.float32) for one in known[: max(rows) + 1]],
         steps=steps,
-        begin=_cast(begin or Choice(), torch.float32),
+        begin=(begin or Choice()).cast(torch.float32),
         signs={place: one.float() for place, one in (signs or {}).items()},
         enough=enough,
         pause=pause,
     )
-    choice = _cast(kept, torch.float64)
+    choice = kept.cast(torch.float64)
     bound = chosen_bound(network, rows, domain, known, choice, signs=signs).bound
     if begin is None and not network.pieces:  # slopes of CROWN lose a little in float32
         first = chosen_bound(network, rows, domain, known, Choice()).bound
         better, bound = first > bound, torch.maximum(first, bound)
         for place, line in chosen_lines(network, known, Choice(), max(rows)).items():
             chosen = choice.slopes.get(place, Slopes())
-            for mine, rule in zip(_pair(chosen), (line.below, line.above), strict=True):
+            for mine, rule in zip(pair(chosen), (line.below, line.above), strict=True):
                 if mine is not None:
                     mine[better] = rule.expand_as(mine)[better]
     return Ascent(bound, choice)
@@ -197,14 +180,14 @@ def _climbed(
     groups = _groups(network, now)
     optimiser = Adam(groups, decay=DECAY)
     best: Tensor | None = None
-    kept = _copied(now)
+    kept = now.copied()
     for turn in range(steps + 1):
         pause()
         bound = chosen_bound(network, rows, domain, known, now, signs=signs, rounding=False).bound
         with torch.no_grad():
             better = torch.ones_like(bound, dtype=torch.bool) if best is None else bound > best
             best = bound.detach().clone() if best is None else torch.fmax(best, bound)
-            for mine, new in zip(_tensors(kept), _tensors(now), strict=True):
+            for mine, new in zip(kept.tensors, now.tensors, strict=True):
                 mine[better] = new[better]
         if turn == steps or not groups:
             break
@@ -246,61 +229,7 @@ def _groups(network: Network, choice: Choice) -> list[Group]:
     groups = []
     for place, one in choice.slopes.items():
         rate = RATE if network.activation(place).function == "relu" else CURVED_RATE
-        groups.append(Group([each for each in _pair(one) if each is not None], rate, most=1.0))
+        groups.append(Group([each for each in pair(one) if each is not None], rate, most=1.0))
     if choice.multipliers:
         groups.append(Group(list(choice.multipliers.values()), SPLIT_RATE))
     return groups
-
-
-def _pair(slopes: Slopes) -> tuple[Tensor | None, Tensor | None]:
-    return slopes.below, slopes.above
-
-
-def _tensors(choice: Choice) -> list[Tensor]:
-    found = [each for one in choice.slopes.values() for each in _pair(one) if each is not None]
-    return found + list(choice.multipliers.values())
-
-
-def _copied(choice: Choice) -> Choice:
-    return Choice(
-        {
-            place: Slopes(*(None if each is None else each.detach().clone() for each in _pair(one)))
-            for place, one in choice.slopes.items()
-        },
-        {place: one.detach().clone() for place, one in choice.multipliers.items()},
-    )
-
-
-def _cast(choice: Choice, dtype: torch.dtype) -> Choice:
-    return Choice(
-        {
-            place: Slopes(*(None if each is None else each.to(dtype) for each in _pair(one)))
-            for place, one in choice.slopes.items()
-        },
-        {place: one.to(dtype) for place, one in choice.multipliers.items()},
-    )
-
-
-def joined_choices(one: Choice, other: Choice) -> Choice:
-    """The choices of two batches of regions as those of one.
-
-    Args:
-        one: The first batch.
-        other: The second; it chooses at the same places.
-    """
-    slopes = {}
-    for place, mine in one.slopes.items():
-        theirs = other.slopes[place]
-        slopes[place] = Slopes(
-            *(
-                None if a is None or b is None else torch.cat([a, b])
-                for a, b in zip(_pair(mine), _pair(theirs), strict=True)
-            )
-        )
-    return Choice(
-        slopes,
-        {
-            place: torch.cat([mine, other.multipliers[place]])
-            for place, mine in one.multipliers.items()
-        },
-    )
