@@ -120,7 +120,7 @@ class Tape:
             return
         for one in _inner((made, given[0] if name.endswith("_") else None)):
             if _is_floating(one):  # kept, so that its memory is not used again
-                self._computed[_memory(one)] = (one, name)
+                self._computed.setdefault(_memory(one), (one, name))
 
     def is_computed(self, tensor: Tensor) -> bool:
         """Whether numbers were computed from weights, and not stored."""
