@@ -14,6 +14,7 @@ References:
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,13 +24,27 @@ from nncli.verification.sdp.lagrangian import SHARES, SLOPE, Multipliers, Proble
 from nncli.verification.sdp.quadratic_form import Frame, Quadratic, quadratic
 
 DECOMPOSED = 600  # variables up to which eigenvectors are computed, to choose weights
-SHIFTS = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 1e-7, 1e-8)  # tried beyond
-TRIES = 12  # Cholesky decompositions, each with four times the shift of the one before
+SPENT = (0.25, 0.8)  # shares of what may be given away that raised weights cost
+LEAST_RAISE, MORE = 1e-9, 8.0  # the first raise where nothing may be, relative to the mean weight
+TRIES = 12  # Cholesky decompositions, each with several times the shift of the one before
 
 
 def numbers_needed(problem: Problem) -> int:
     """Numbers of float64 that a certificate holds at once, about."""
     return 4 * (problem.variables + 1) ** 2
+
+
+@dataclass(frozen=True)
+class Proved:
+    """What certificates prove.
+
+    Attributes:
+        bound: (R,) lower bounds; minus infinity where none was found.
+        weights: (R, n) by place, raised so that they prove it as they are.
+    """
+
+    bound: Tensor
+    weights: dict[int, Tensor]
 
 
 def certified(
@@ -46,6 +61,29 @@ def certified(
     Returns:
         (R,) lower bounds; minus infinity where none was found.
     """
+    return proved(problem, frame, multipliers, weights).bound
+
+
+def proved(
+    problem: Problem,
+    frame: Frame,
+    multipliers: Multipliers,
+    weights: Mapping[int, Tensor],
+    slack: Tensor | None = None,
+) -> Proved:
+    """Bounds that hold, and weights that prove them at once.
+
+    Args:
+        problem: The problem, in float64.
+        frame: Its frame.
+        multipliers: Of the facts; negative ones count as 0 where a fact is an inequality.
+        weights: (R, n) multipliers of `z^2 <= 1` by place; see `sweeps.Iterate`.
+        slack: (R,) how much of the bound may be given away, for a quick proof that is good enough;
+            by default as little as possible.
+
+    Returns:
+        The bounds.
+    """
     kept = {}
     for place, one in multipliers.items():
         kept[place] = one.to(torch.float64, copy=True)
@@ -53,13 +91,18 @@ def certified(
             kept[place].clamp_(0, 1)
         else:
             kept[place][SLOPE:].clamp_(min=0)
-    found = []
+    bounds, raised = [], {place: one.double().clone() for place, one in weights.items()}
     for row in range(problem.rows):
         k = torch.cat(
-            [weights[place][row, which].double() for place, which in frame.chosen.items()]
+            [raised[place][row, which] for place, which in frame.chosen.items()]
         ).clamp_min(0)
-        found.append(bound_of(quadratic(problem, frame, kept, row), k))
-    return torch.tensor(found, dtype=torch.float64)
+        room = None if slack is None else float(slack[row])
+        found, better = _proof(quadratic(problem, frame, kept, row), k, room)
+        bounds.append(found)
+        for place, which in frame.chosen.items():
+            begin = frame.start[place]
+            raised[place][row, which] = better[begin : begin + len(which)]
+    return Proved(torch.tensor(bounds, dtype=torch.float64), raised)
 
 
 def bound_of(form: Quadratic, weights: Tensor) -> float:
@@ -72,66 +115,105 @@ def bound_of(form: Quadratic, weights: Tensor) -> float:
     Returns:
         A lower bound, minus infinity if none was found.
     """
-    count = len(weights)
-    constant = float(form.constant)
+    return _proof(form, weights, None)[0]
+
+
+def _proof(form: Quadratic, weights: Tensor, slack: float | None) -> tuple[float, Tensor]:
+    """A bound, and the weights that prove it."""
+    constant, count = float(form.constant), len(weights)
     if not all(bool(one.isfinite().all()) for one in (form.bend, form.slope, weights)):
-        return -float("inf")
+        return -float("inf"), weights
     if not count:
-        return constant - form.error
+        return constant - form.error, weights
     body = form.bend + torch.diag(weights)
-    weights, first = _balanced(body, form.slope, weights)
+    decomposed = _eigenvectors(body)
+    if decomposed is None:
+        return _raised(form, weights, slack)
+    weights, first = _balanced(decomposed, form.slope, weights)
     matrix = form.bend.new_zeros(count + 1, count + 1)
     matrix[0, 0], matrix[0, 1:], matrix[1:, 0] = first, form.slope, form.slope
     matrix[1:, 1:] = form.bend + torch.diag(weights)
-    held = float(weights.sum()) + first
-    diagonal = float(matrix.diagonal().abs().sum()) + float(weights.sum())
     shift = _shift(matrix)
     if shift is None:
-        return -float("inf")
-    spent = (held + shift * (count + 1)) / 2
+        return -float("inf"), weights
+    return _bound(form, weights, first, shift), weights
+
+
+def _bound(form: Quadratic, weights: Tensor, first: float, shift: float) -> float:
+    """The bound of a matrix that is positive semidefinite but for a shift."""
+    count, constant, total = len(weights), float(form.constant), float(weights.sum())
+    diagonal = float(form.bend.diagonal().abs().sum()) + 2 * total + first
+    spent = (total + first + shift * (count + 1)) / 2
     rounding = growth(count + 16) * (diagonal + abs(constant) + abs(first) + shift * (count + 1))
     return constant - spent - form.error - 2 * rounding
 
 
-def _balanced(body: Tensor, slope: Tensor, weights: Tensor) -> tuple[Tensor, float]:
+def _raised(form: Quadratic, weights: Tensor, slack: float | None) -> tuple[float, Tensor]:
+    """The bound after a raise of all weights by one amount: the best of a few, or a good one."""
+    best, kept = -float("inf"), weights
+    aimed = slack is not None and slack > 0
+    if slack is not None and aimed:
+        raises = [2 * share * slack / len(weights) for share in SPENT]
+    else:
+        least = LEAST_RAISE * (1e-9 + float(weights.mean()))
+        raises = [least * MORE**turn for turn in range(TRIES)]
+    body = form.bend.clone()
+    for extra in raises:
+        raised = weights + extra
+        body.diagonal().copy_(form.bend.diagonal() + raised)
+        found = _completed(form, body, raised)
+        if found > best:
+            best, kept = found, raised
+        elif best > -float("inf"):
+            break
+        if aimed and best > -float("inf"):
+            break
+    return best, kept
+
+
+def _completed(form: Quadratic, body: Tensor, weights: Tensor) -> float:
+    """The bound if a matrix is positive definite, with the least weight of the constant.
+
+    With the constant as the last row, the factor of the matrix is the first part of that of the
+    whole, whose last pivot is what the weight of the constant exceeds `g' B^-1 g` by.
+    """
+    factor, failed = torch.linalg.cholesky_ex(body)
+    if int(failed):
+        return -float("inf")
+    solved = torch.linalg.solve_triangular(factor, form.slope[:, None], upper=False)
+    least = float((solved**2).sum())
+    first = least * (1 + 1e-9) + 1e-12 * (1 + float(weights.max()))
+    if not first - least > 0:
+        return -float("inf")
+    trace = float(body.diagonal().abs().sum()) + first
+    missed = 1.01 * (len(weights) + 4) * UNIT * trace + 1e-300
+    return _bound(form, weights, first, 2 * missed)
+
+
+def _balanced(
+    decomposed: tuple[Tensor, Tensor], slope: Tensor, weights: Tensor
+) -> tuple[Tensor, float]:
     """Weights that make the matrix definite at the least cost, all raised by one amount.
 
     With a positive definite body B the least weight of the constant is `g' B^-1 g`. Raising all
     other weights lowers that, and costs its amount for each.
 
     Args:
-        body: (N, N) the quadratic form with the weights on its diagonal.
+        decomposed: Eigenvalues and eigenvectors of the form with the weights on its diagonal.
         slope: (N,) g.
         weights: (N,).
 
     Returns:
         The weights, and that of the constant.
     """
+    values, vectors = decomposed
     tiny = 1e-12 * (1 + float(weights.max()) + float(slope.abs().max()))
-    decomposed = _eigenvectors(body)
-    if decomposed is not None:
-        values, vectors = decomposed
-        squares = (slope @ vectors) ** 2
-        base = max(0.0, -float(values[0])) * (1 + 1e-9) + tiny
-        raised = base + tiny * torch.logspace(-1, 12, 131, dtype=body.dtype)
-        costs = (squares / (values + raised[:, None])).sum(dim=1)
-        best = int((costs + len(weights) * raised).argmin())
-        return weights + raised[best], float(costs[best]) * (1 + 1e-9) + tiny
-    best_cost, found = float("inf"), (weights, float(slope.abs().sum()))
-    eye = torch.eye(len(weights), dtype=body.dtype)
-    for extra in SHIFTS:
-        factor, failed = torch.linalg.cholesky_ex(body + extra * eye)
-        if int(failed):
-            if best_cost < float("inf"):
-                break
-            continue
-        solved = torch.linalg.solve_triangular(factor, slope[:, None], upper=False)
-        least = float((solved**2).sum())
-        cost = least + len(weights) * extra
-        if cost >= best_cost:
-            break
-        best_cost, found = cost, (weights + extra, least * (1 + 1e-9) + tiny)
-    return found
+    squares = (slope @ vectors) ** 2
+    base = max(0.0, -float(values[0])) * (1 + 1e-9) + tiny
+    raised = base + tiny * torch.logspace(-1, 12, 131, dtype=slope.dtype)
+    costs = (squares / (values + raised[:, None])).sum(dim=1)
+    best = int((costs + len(weights) * raised).argmin())
+    return weights + raised[best], float(costs[best]) * (1 + 1e-9) + tiny
 
 
 def _eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor] | None:

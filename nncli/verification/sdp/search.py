@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from nncli.verification.clock import Clock
-from nncli.verification.sdp.certificate import DECOMPOSED, certified
+from nncli.verification.sdp.certificate import DECOMPOSED, proved
 from nncli.verification.sdp.lagrangian import SHARES, SLOPE, Multipliers, Problem
 from nncli.verification.sdp.quadratic_form import frame
 from nncli.verification.sdp.sweeps import begin, shake, slopes, sweep, value
@@ -100,6 +100,7 @@ class _Search:
         self.reserve = PACE * float(problem.variables) ** 3 if single else 0.0
         self.rows = torch.arange(problem.rows)
         self.enough = torch.as_tensor(plan.enough, dtype=torch.float64).expand(problem.rows)
+        self.lost = torch.zeros(problem.rows, dtype=torch.float64)
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.found = Found(
             torch.full((problem.rows,), -torch.inf, dtype=torch.float64),
@@ -140,8 +141,13 @@ class _Search:
         """Certify what is promising, and go on with what is open."""
         self._settle()
         reached = value(self.problem, self.now, self.at).double()
-        hopeful = reached > self.enough[self.rows]
-        self._certify(hopeful | self.few)
+        slack = reached - self.enough[self.rows]
+        hopeful = torch.nonzero(self.few | (slack > self.lost[self.rows])).flatten()
+        if len(hopeful):
+            self._certify(hopeful, None if self.few else slack[hopeful])
+            # what a proof has lost tells when the next is worth its time
+            lost = (reached - self.found.bound[self.rows]).clamp(max=2 * slack.clamp_min(0))
+            self.lost[self.rows[hopeful]] = lost[hopeful]
         kept = torch.nonzero(self.found.bound[self.rows] <= self.enough[self.rows]).flatten()
         if len(kept) < len(self.rows):
             self._keep(kept)
@@ -150,21 +156,19 @@ class _Search:
         """Certify what is open."""
         for _ in range(1 if self.few else 3):
             self._settle()
-        self._certify(torch.ones(len(self.rows), dtype=torch.bool))
+        self._certify(torch.arange(len(self.rows)), None)
 
     def _settle(self) -> None:
         for _ in range(SETTLING):
             sweep(self.problem, self.now, self.at)
 
-    def _certify(self, wanted: Tensor) -> None:
+    def _certify(self, places: Tensor, slack: Tensor | None) -> None:
         """Certificates of some of the open rows; better ones are kept."""
-        places = torch.nonzero(wanted).flatten()
-        if not len(places):
-            return
         rows = self.rows[places]
         now = {place: one[:, places].double() for place, one in self.now.items()}
         weights = {place: one[places].double() for place, one in self.at.weights.items()}
-        bound = certified(self.whole.picked(rows), self.frame, now, weights)
+        found = proved(self.whole.picked(rows), self.frame, now, weights, slack)
+        bound, weights = found.bound, found.weights
         better = bound > self.found.bound[rows]
         rows = rows[better]
         self.found.bound[rows] = bound[better]
