@@ -59,7 +59,9 @@ RATES = pa.schema(
 )
 
 
-def verdict_schema(stages: Iterable[str], *, local: bool, single: bool = False) -> pa.Schema:
+def verdict_schema(
+    stages: Iterable[str], *, local: bool, single: bool = False, change: bool = False
+) -> pa.Schema:
     """The columns.
 
     Args:
@@ -67,6 +69,7 @@ def verdict_schema(stages: Iterable[str], *, local: bool, single: bool = False) 
             the table holds nothing that differs between equal runs.
         local: Whether the properties are about neighbourhoods of examples.
         single: Whether they are about outputs in float32, so that bounds leave room for rounding.
+        change: Whether they are about how far outputs move.
 
     Returns:
         The schema.
@@ -74,5 +77,7 @@ def verdict_schema(stages: Iterable[str], *, local: bool, single: bool = False) 
     asked = QUESTION if local else {name: QUESTION[name] for name in ("model_id", "instance")}
     each = {f"seconds_{name.replace('-', '_')}": NUMBER for name in stages}
     spent = {"seconds": NUMBER, **each} if each else {}
+    if change:
+        asked = {**asked, "output_change": NUMBER}
     margin = {"float_margin": NUMBER} if single else {}
     return pa.schema(list({**asked, **ANSWER, **margin, **spent, **LAST}.items()))

@@ -58,7 +58,13 @@ METHODS = (
     "epsilons",
     multiple=True,
     metavar="E",
-    help="How far inputs may be from each example of --data: `0.1`, `8/255` (repeatable).",
+    help="How far inputs may be from each example of --data: `0.1`, `8/255`, or a file with a "
+    "number for each feature (repeatable).",
+)
+@click.option(
+    "--output-change",
+    metavar="D",
+    help="Ask that outputs move by at most D (l2) within --epsilon, not that classes are kept.",
 )
 @click.option(
     "--norm",
@@ -163,7 +169,7 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
     """
     from nncli.commands.verify.checking import check_all
     from nncli.commands.verify.deciding import decide_all
-    from nncli.commands.verify.questions import near
+    from nncli.commands.verify.examples import near
     from nncli.commands.verify.rates import write_rates
 
     if given["check"]:
@@ -195,7 +201,8 @@ def _files(given: dict[str, Any]) -> bool:
 
 def _asked(checkpoints: tuple[str, ...], given: dict[str, Any]) -> "Questions":
     """What is asked."""
-    from nncli.commands.verify.questions import from_files, from_instances, near
+    from nncli.commands.verify.examples import near
+    from nncli.commands.verify.questions import from_files, from_instances
 
     if given["instances"]:
         return from_instances(given)
@@ -216,7 +223,7 @@ def _demand_examples(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Non
     """Refuse what has no meaning where rates of change are asked for."""
     useless = typed(
         "vnnlibs", "specifications", "instances", "method", "timeout", "counterexamples",
-        "certificate", "bounds", "ranges", "results", "timings", "float_margin",
+        "certificate", "bounds", "ranges", "results", "timings", "float_margin", "output_change",
     )  # fmt: skip
     if useless:
         raise UsageError(
@@ -240,7 +247,9 @@ def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> N
         )
     if _ways(given):
         _demand_one_question(checkpoints, given)
-    elif asking := typed("data", "split", "limit", "norm", "truth", "limits", "float_margin"):
+    elif asking := typed(
+        "data", "split", "limit", "norm", "truth", "limits", "float_margin", "output_change"
+    ):
         raise UsageError(
             f"`{asking[0]}` asks nothing without `--epsilon`",
             hint="`--check` alone checks all that the certificate proves",
@@ -260,6 +269,8 @@ def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) ->
         )
     if len(ways) > 1:
         raise UsageError(f"`{ways[0]}` and `{ways[1]}` exclude each other")
+    if given["output_change"] is not None and not given["epsilons"]:
+        raise UsageError(f"`--output-change` is about examples of `--data`; it has no `{ways[0]}`")
     if given["instances"] and checkpoints:
         raise UsageError("`--instances` names its own networks", hint="leave out CHECKPOINTS")
     if not given["instances"] and not checkpoints:

@@ -36,7 +36,8 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     demand_places(given)
     timed = STAGES if given["timings"] else ()
     single = given["float_margin"]
-    schema = verdict_schema(timed, local=questions.local, single=single)
+    change = given["output_change"] is not None
+    schema = verdict_schema(timed, local=questions.local, single=single, change=change)
     entry = lineage.entry("table", inputs=questions.inputs, seed=given["seed"], **questions.facts)
     form, replaced = given["table_format"], given["overwrite"]
     makers: dict[Any, Any] = {
@@ -145,14 +146,21 @@ def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any
         **task.keys,
         "method": given["method"],
         "verdict": answer.verdict,
-        "bound": _finite(answer.bound),
-        "attacked": _finite(answer.attacked),
+        "bound": _finite(_margin(task, answer.bound)),
+        "attacked": _finite(_margin(task, answer.attacked)),
         "stage": answer.stage or None,
         **spent,
         "numerics": NUMERICS[given["float_margin"]],
         "seed": given["seed"],
         "words": task.asked.words,
     }
+
+
+def _margin(task: "Task", margin: float) -> float:
+    """Of squares of distances as one of distances, where these are asked about."""
+    from nncli.verification.neighbourhoods import margin_of_distance
+
+    return margin if task.change is None else margin_of_distance(margin, task.change)
 
 
 def _finite(number: float) -> float | None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nncli.errors import MismatchError
-from nncli.options import lineage
 from nncli.options.demands import typed
 
 if TYPE_CHECKING:
-    from nncli.formats.datasets import Dataset
+    from nncli.formats.linear_cases import Specification
+    from nncli.formats.specification_text import Text
     from nncli.origins import Origin
     from nncli.verification.exact import Asked
     from nncli.verification.subjects import Subject
@@ -25,6 +25,7 @@ class Task:
     keys: dict[str, Any]
     label: int | None = None
     point: Any = None  # the example, where it is about one
+    change: str | None = None  # how far outputs may move, where that is asked
 
 
 @dataclass(frozen=True)
@@ -38,91 +39,20 @@ class Questions:
     facts: dict[str, Any]
 
 
-def near(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions:
-    """Neighbourhoods of examples."""
-    from nncli.checkpoints import expand
-    from nncli.formats.datasets import load
-    from nncli.origins import data_facts, survey
-
-    examples = load(given["data"], split=given["split"], limit=given["limit"])
-    if examples.x is None or examples.x.dtype.kind != "f":
-        raise MismatchError(f"`{examples.name}` holds texts or token ids, which have no neighbours")
-    labelled = examples.y is not None and examples.y.dtype.kind == "i"
-    if given["truth"] == "label" and not labelled:
-        raise MismatchError(
-            f"`{examples.name}` has no classes that examples could keep",
-            hint="`--truth answer` asks whether answers change",
-        )
-    origins = survey(expand(checkpoints), given["arch"], "cpu")
-    return Questions(
-        _neighbourhoods(origins, examples, given),
-        len(origins) * len(examples.x) * len(_epsilons(given)),
-        [*origins, examples],
-        local=True,
-        facts={"data": data_facts(examples, given["limit"], lineage.portable)},
-    )
-
-
-def _neighbourhoods(
-    origins: "list[Origin]", examples: "Dataset", given: dict[str, Any]
-) -> Iterator[Task]:
-    import torch
-
-    from nncli.attacks.ball import valid_box
-    from nncli.verification.neighbourhoods import robustness
-
-    assert examples.x is not None
-    x = torch.from_numpy(examples.x)
-    limits = given["limits"] or valid_box(x)
-    flat = x.flatten(1).double()
-    for subject in _subjects(origins, tuple(x.shape[1:])):
-        subject.demand_same(flat.amin(dim=0), flat.amax(dim=0))
-        y = examples.y
-        if given["truth"] == "answer" or y is None:
-            y = subject.outputs(flat).argmax(dim=1).numpy()
-        for row, label, name in zip(x, y.tolist(), examples.example_id, strict=True):
-            for epsilon in _epsilons(given):
-                asked = robustness(
-                    str(name), row, label, epsilon,
-                    outputs=subject.network.outputs, norm=given["norm"], limits=limits,
-                )  # fmt: skip
-                keys = {"label": label, "norm": given["norm"], "epsilon": _number(epsilon)}
-                yield Task(subject, asked, given["timeout"], keys, label, row)
-
-
-def _epsilons(given: dict[str, Any]) -> tuple[str, ...]:
-    """The extents of neighbourhoods; where none is given, examples themselves."""
-    return tuple(given["epsilons"]) or ("0",)
-
-
-def _number(epsilon: str) -> float:
-    from fractions import Fraction
-
-    return float(Fraction(epsilon))
-
-
-def _subjects(origins: "list[Origin]", shape: tuple[int, ...]) -> "Iterator[Subject]":
-    from nncli.checkpoint_names import short_names
-    from nncli.verification.subjects import subject
-
-    names = short_names([lineage.without_descriptor(one.name) for one in origins])
-    for name, origin in zip(names, origins, strict=True):
-        model = origin.load()
-        yield subject(name, origin.digest, model.module, shape, drop_softmax=True)
-
-
 def from_files(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions:
     """Properties in files, each asked of each network."""
     from nncli.checkpoints import expand
+    from nncli.formats.specification_text import read_text
     from nncli.formats.vnnlib import read_vnnlib
     from nncli.origins import survey
 
     origins = survey(expand(checkpoints), given["arch"], "cpu")
     properties = [read_vnnlib(name) for name in given["vnnlibs"]]
-    texts = given["specifications"]
-    written = _written(_subject_of(origins[0], None), texts) if texts else []
+    texts = [read_text(name) for name in given["specifications"]]
+    first = _subject_of(origins[0], None) if texts else None
+    written = [_written(first, text) for text in texts] if first else []
     return Questions(
-        _asked_of_all(origins, properties, written, given),
+        _asked_of_all(origins, properties, list(zip(written, texts, strict=True)), given),
         len(origins) * (len(properties) + len(texts)),
         [*origins, *properties, *written],
         local=False,
@@ -130,21 +60,31 @@ def from_files(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions
     )
 
 
-def _written(subject: "Subject", texts: tuple[str, ...]) -> list[Any]:
-    """Specifications in words; they speak of inputs and outputs by number."""
-    from nncli.formats.specification_text import read_specification
+def _written(subject: "Subject", text: "Text") -> "Specification":
+    """A specification in words; it speaks of inputs and outputs by number."""
+    from functools import partial
 
-    sizes = {"inputs": subject.network.inputs, "outputs": subject.network.outputs}
-    return [read_specification(name, **sizes) for name in texts]
+    from nncli.formats.specification_text import specification_of
+    from nncli.verification.neighbourhoods import outputs_at
+
+    network = subject.network
+    at = partial(outputs_at, network)
+    return specification_of(text, inputs=network.inputs, outputs=network.outputs, outputs_at=at)
 
 
 def _asked_of_all(
-    origins: "list[Origin]", properties: list[Any], written: list[Any], given: dict[str, Any]
+    origins: "list[Origin]",
+    properties: list[Any],
+    written: "list[tuple[Specification, Text]]",
+    given: dict[str, Any],
 ) -> Iterator[Task]:
     for origin in origins:
         subject = _subject_of(origin, properties[0] if properties else None)
-        for one in (*properties, *written):
+        for one in properties:
             yield _specified(subject, one, given["timeout"])
+        for one, text in written:
+            own = _written(subject, text) if one.pointed else one
+            yield _specified(subject, own, given["timeout"])
 
 
 def _specified(subject: "Subject", one: Any, seconds: float) -> Task:

@@ -1,16 +1,22 @@
-"""Local robustness: no input near an example is given another class."""
+"""What holds near an example: it keeps its class, or outputs stay near those of the example."""
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import inf, isinf, nextafter, sqrt
+from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from nncli.errors import MismatchError, UsageError
 from nncli.verification.asking import property_of
+from nncli.verification.directed import above, below, nearest
 from nncli.verification.exact import Asked, ExactCase, Limits, Linear, Near
+from nncli.verification.network import Network
 from nncli.verification.wording import number_words
 
 NORMS = {"linf": 0, "l1": 1, "l2": 2}
+SIZELESS = 1e-300  # positive margins below say that a search has closed every case
 Number = Fraction | float | str
 Amount = Number | Sequence[Number] | Tensor
 
@@ -82,13 +88,137 @@ def robustness(
         UsageError: Epsilon is negative or no number, the norm is unknown, or the l1 or l2 norm is
             asked for with an epsilon for each feature.
     """
-    if norm not in NORMS:
-        raise UsageError(f"there is no norm `{norm}`; there are `linf`, `l2` and `l1`")
     if not 0 <= label < outputs or outputs < 2:
         raise MismatchError(
             f"example `{name}` is of class {label}, the network has {outputs} outputs",
             hint="robustness is about networks with one output for each class",
         )
+    where = _surroundings(name, example, epsilon, norm, limits)
+    one = Fraction(1)
+    cases = [
+        ExactCase(
+            where.box, (Linear((), tuple(sorted(((other, one), (label, -one))))),), where.near
+        )
+        for other in range(outputs)
+        if other != label
+    ]
+    words = f"holds if Y_{label} exceeds every other output within {where.words}"
+    return property_of(name, cases, inputs=len(where.box.low), outputs=outputs, words=words)
+
+
+def stability(
+    name: str,
+    example: Tensor,
+    usual: Tensor,
+    change: Amount,
+    epsilon: Amount,
+    *,
+    norm: str = "linf",
+    limits: tuple[Amount, Amount] | None = None,
+) -> Asked:
+    """That at every input near an example the outputs are near those of the example.
+
+    Args:
+        name: What the example is called.
+        example: (...) the example.
+        usual: (m,) its outputs; see `usual_outputs`.
+        change: How far outputs may be from them, in the Euclidean norm.
+        epsilon: How far inputs may be; see `robustness`.
+        norm: `linf`, `l1` or `l2`, of inputs.
+        limits: The least and the greatest that features can be.
+
+    Returns:
+        The property, quadratic: margins are of squared distances.
+
+    Raises:
+        MismatchError: The example lies outside of the limits, or an output is not finite.
+        UsageError: A number is negative or none; see `robustness`.
+
+    References:
+        Dathathri et al. 2020, section 6.2: a decoder under changes of the latent code.
+    """
+    (most,) = exact_amounts(change, 1, "the change of outputs")
+    if most < 0:
+        raise UsageError(f"the change of outputs `{number_words(most)}` is negative")
+    where = _surroundings(name, example, epsilon, norm, limits)
+    if not bool(usual.isfinite().all()):
+        raise MismatchError(f"example `{name}` has outputs that are not finite")
+    centre = [Fraction(one) for one in usual.double().flatten().tolist()]
+    farther = Linear(
+        (),
+        tuple((place, -2 * at) for place, at in enumerate(centre) if at),
+        sum((at * at for at in centre), -(most**2)),
+        True,
+        tuple((~place, ~place, Fraction(1)) for place in reversed(range(len(centre)))),
+    )
+    case = ExactCase(where.box, (farther,), where.near)
+    words = f"holds if outputs move by at most {number_words(most, 6)} (l2) within {where.words}"
+    sizes = {"inputs": len(where.box.low), "outputs": len(centre)}
+    return property_of(name, [case], **sizes, words=words)
+
+
+def margin_of_distance(margin: float, change: Amount) -> float:
+    """How much less than allowed a distance is, from the margin of its square.
+
+    Args:
+        margin: What the square of the distance leaves of that of the change, or a bound of it.
+        change: The change that is allowed.
+
+    Returns:
+        What the distance leaves of the change, rounded down; 0 at least where the margin is
+        positive. Margins without a size (infinite, or known to be positive and no more) stay.
+    """
+    if isinf(margin) or 0 < margin < SIZELESS:
+        return margin
+    (most,) = exact_amounts(change, 1, "the change of outputs")
+    square = max(most**2 - Fraction(margin), Fraction(0))
+    distance = nextafter(sqrt(above(square)), inf) if square else 0.0
+    found = below(most - Fraction(distance))
+    return max(found, 0.0) if margin > 0 else found
+
+
+def usual_outputs(network: Network, x: Tensor) -> Tensor:
+    """What a network puts out, as numbers of float32 that do not depend on the machine.
+
+    Computed in float64 and rounded, so that questions about them are the same everywhere, but where
+    an output lies in the middle of two numbers.
+
+    Args:
+        network: The network.
+        x: (n,) an input.
+
+    Returns:
+        (m,) the outputs, in float64.
+    """
+    return network(x.flatten().double()).float().double()
+
+
+def outputs_at(network: Network, point: Sequence[Fraction]) -> list[Fraction]:
+    """The same for an exact input, the nearest of float64 to which is taken."""
+    x = torch.tensor([nearest(one) for one in point], dtype=torch.float64)
+    found = usual_outputs(network, x)
+    if not bool(found.isfinite().all()):
+        raise MismatchError("the network puts out numbers there that are not finite")
+    return [Fraction(one) for one in found.tolist()]
+
+
+class _Surroundings(NamedTuple):
+    """Inputs near an example, and how one would say it."""
+
+    box: Limits
+    near: Near | None
+    words: str
+
+
+def _surroundings(
+    name: str,
+    example: Tensor,
+    epsilon: Amount,
+    norm: str,
+    limits: tuple[Amount, Amount] | None,
+) -> _Surroundings:
+    if norm not in NORMS:
+        raise UsageError(f"there is no norm `{norm}`; there are `linf`, `l2` and `l1`")
     if not bool(example.isfinite().all()):
         raise MismatchError(f"example `{name}` holds numbers that are not finite")
     centre = tuple(map(Fraction, example.detach().double().flatten().tolist()))
@@ -98,17 +228,13 @@ def robustness(
     near = None
     if norm != "linf":
         if len(set(radii)) > 1:
-            raise UsageError(f"in the norm `{norm}` epsilon is one number for all features")
+            raise UsageError(
+                f"in the norm `{norm}` epsilon is one number for all features",
+                hint="with `--norm linf` each feature may have its own",
+            )
         near = Near(centre, radii[0], NORMS[norm])
     box = _box(name, centre, radii, limits)
-    one = Fraction(1)
-    cases = [
-        ExactCase(box, (Linear((), tuple(sorted(((other, one), (label, -one))))),), near)
-        for other in range(outputs)
-        if other != label
-    ]
-    words = _words(label, radii, norm, limits)
-    return property_of(name, cases, inputs=len(centre), outputs=outputs, words=words)
+    return _Surroundings(box, near, _words(radii, norm, limits))
 
 
 def _box(
@@ -135,12 +261,7 @@ def _box(
     return Limits(tuple(map(max, low, least)), tuple(map(min, high, most)))
 
 
-def _words(
-    label: int,
-    radii: tuple[Fraction, ...],
-    norm: str,
-    limits: tuple[Amount, Amount] | None,
-) -> str:
+def _words(radii: tuple[Fraction, ...], norm: str, limits: tuple[Amount, Amount] | None) -> str:
     least, most = number_words(min(radii), 6), number_words(max(radii), 6)
     reach = least if least == most else f"{least} to {most}, by feature,"
     inside = ""
@@ -148,4 +269,4 @@ def _words(
         inside = " and the limits of the data"
         if all(isinstance(one, Fraction | float | int | str) for one in limits):
             inside = f" and within [{limits[0]}, {limits[1]}]"
-    return f"holds if Y_{label} exceeds every other output within {reach} of it ({norm}){inside}"
+    return f"{reach} of it ({norm}){inside}"
