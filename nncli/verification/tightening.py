@@ -2,11 +2,11 @@
 
 The lines of an activation are as good as the interval of what goes into it, so each of these is
 bounded by its own backward pass through the places before it (full CROWN), and where asked with
-slopes found for it by gradient (alpha-CROWN with slopes of its own for every intermediate bound).
+slopes found for it by gradient (alpha-CROWN with X
 Numbers that interval arithmetic already shows on one side of a ReLU's kink are left as they are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nncli.verification.backward import below
 from nncli.verification.domains import Domain
+from nncli.verification.fields import field_of, tiles
 from nncli.verification.intervals import Interval, start, step
 from nncli.verification.network import Activation, Network, Sum
 from nncli.verification.relaxation import Lines, lines, unstable
@@ -119,19 +120,43 @@ def _bounded(
         return given
     low, high = given.low.clone(), given.high.clone()
     widest = max(network.size(one) for one in range(node.parent + 1))
-    portion = max(1, effort.numbers // (len(domain) * widest * (8 if effort.steps else 2)))
-    for chosen in torch.split(columns, portion):
-        effort.pause()
-        picked = torch.zeros(1, len(chosen), network.size(node.parent), dtype=low.dtype)
-        picked[0, torch.arange(len(chosen)), chosen] = 1
-        for sign in (1, -1):
-            rows = {node.parent: sign * picked}
-            if effort.steps:
-                bound = ascend(network, rows, domain, found, steps=effort.steps).bound
-            else:
-                bound = below(network, rows, domain, found, relaxed).bound
-            if sign > 0:
-                low[:, chosen] = torch.maximum(low[:, chosen], bound)
-            else:
-                high[:, chosen] = torch.minimum(high[:, chosen], -bound)
+    portion = max(1, effort.numbers // (len(domain) * widest * (16 if effort.steps else 4)))
+    for tile in tiles(network, node.parent, columns):
+        for chosen in torch.split(tile, portion):
+            effort.pause()
+            bound = _both(
+                network,
+                node.parent,
+                chosen,
+                domain=domain,
+                found=found,
+                relaxed=relaxed,
+                steps=effort.steps,
+            )
+            low[:, chosen] = torch.maximum(low[:, chosen], bound[:, : len(chosen)])
+            high[:, chosen] = torch.minimum(high[:, chosen], -bound[:, len(chosen) :])
     return Interval(low, high, given.sizes)
+
+
+def _both(
+    network: Network,
+    place: int,
+    chosen: Tensor,
+    *,
+    domain: Domain,
+    found: Sequence[Interval],
+    relaxed: Mapping[int, Lines],
+    steps: int,
+) -> Tensor:
+    """Lower bounds (B, 2 K) of some numbers of a place, then of what they are negated."""
+    field = field_of(network, place, chosen)
+    if field is not None:
+        network, place, chosen = field.network, field.network.last, torch.arange(len(chosen))
+        domain, found, relaxed = field.domain(domain), field.intervals(found), field.lines(relaxed)
+    picked = torch.zeros(1, 2 * len(chosen), network.size(place), dtype=torch.float64)
+    each = torch.arange(len(chosen))
+    picked[0, each, chosen] = 1
+    picked[0, each + len(chosen), chosen] = -1
+    if steps:
+        return ascend(network, {place: picked}, domain, found, steps=steps).bound
+    return below(network, {place: picked}, domain, found, relaxed).bound
