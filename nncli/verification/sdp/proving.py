@@ -12,7 +12,7 @@ from nncli.verification.domains import domain_of
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
-from nncli.verification.sdp.certificate import DECOMPOSED, numbers_needed
+from nncli.verification.sdp.certificate import numbers_needed
 from nncli.verification.sdp.lagrangian import Problem
 from nncli.verification.sdp.posing import begun, posed, together
 from nncli.verification.sdp.search import Found, Plan, climb
@@ -22,6 +22,7 @@ from nncli.verification.standing import Standing
 
 MOST = 20_000  # variables
 SLOPE_STEPS = 20
+NUMBERS = 200  # held for each number of a row's vectors
 LEAST_ROOM = 0.02  # of the gap between bound and attack, below which bounds are hopeless
 ROOM = 1e-7  # above what is enough, for the difference between search and certificate
 
@@ -35,7 +36,7 @@ class Search:
         numbers: Numbers held at once, at most.
         seed: Of the search.
         steps: Steps of Adam.
-        give_up: Whether a row that stays open ends the work, where rows are done one by one.
+        give_up: Whether a row that will stay open, as it seems, ends the work.
         record: Whether to record what makes a re-proof quick, in the standing.
     """
 
@@ -76,7 +77,7 @@ def promising(standing: Standing) -> bool:
 def semidefinite_margins(network: Network, standing: Standing, search: Search) -> Tensor:
     """Lower bounds of violations that are still open, searched for until they are proved.
 
-    Small problems are searched for all rows at once, others row by row, the worst first.
+    Rows are searched for together, the worst first where memory asks for several groups.
 
     Args:
         network: The network.
@@ -105,9 +106,7 @@ def semidefinite_margins(network: Network, standing: Standing, search: Search) -
 
 def _together(whole: Problem, search: Search) -> int:
     """Rows to search for at once."""
-    if whole.variables > DECOMPOSED:
-        return 1
-    each = 200 * sum(len(one) for one in whole.radius.values())
+    each = NUMBERS * sum(len(one) for one in whole.radius.values())
     return max(1, search.numbers // each)
 
 
@@ -129,6 +128,7 @@ def _bounded(
         enough=constants + ROOM * (1 + constants.abs()),
         seed=search.seed,
         clock=search.clock.part(search.clock.left),
+        give_up=search.give_up,
     )
     found = climb(whole.problem, start, plan)
     margins = torch.maximum(margins, query.margins(found.bound[None], rows)[0])

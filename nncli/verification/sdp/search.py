@@ -21,6 +21,7 @@ BETAS = (0.5, 0.99)
 LAST = 0.02  # of the step size is left at the end
 SHAKEN = 4  # steps from one addition of noise to the next
 SETTLING = 8  # sweeps before a certificate
+SURE, BACK, HOPE = 0.4, 2, 2.0  # see `hopeless`: a share, looks back, later by earlier gains
 CHEAP = 300  # variables up to which a certificate takes less than the steps between two
 PACE = 1e-10  # seconds a certificate takes, about, for each cube of the number of variables
 
@@ -38,6 +39,7 @@ class Plan:
         enough: Bounds above this are good enough.
         seed: Of the noise.
         clock: The time; when it is up, the best bounds so far count.
+        give_up: Whether to stop when a row will not be good enough, as it seems.
     """
 
     steps: int = 200
@@ -48,6 +50,7 @@ class Plan:
     enough: float | Tensor = float("inf")
     seed: int = 0
     clock: Clock = field(default_factory=Clock)
+    give_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,8 @@ def climb(problem: Problem, start: Multipliers, plan: Plan) -> Found:
         search.step(turn)
         if turn % plan.every == 0 and turn < plan.steps:
             search.look()
+            if plan.give_up and search.hopeless(turn / plan.steps):
+                break
     if len(search.rows):
         search.end()
     return search.found
@@ -101,6 +106,7 @@ class _Search:
         self.rows = torch.arange(problem.rows)
         self.enough = torch.as_tensor(plan.enough, dtype=torch.float64).expand(problem.rows)
         self.lost = torch.zeros(problem.rows, dtype=torch.float64)
+        self.trail: list[tuple[Tensor, Tensor]] = []
         self.generator = torch.Generator().manual_seed(plan.seed)
         self.found = Found(
             torch.full((problem.rows,), -torch.inf, dtype=torch.float64),
@@ -142,6 +148,7 @@ class _Search:
         self._settle()
         reached = value(self.problem, self.now, self.at).double()
         slack = reached - self.enough[self.rows]
+        self.trail.append((self.rows, slack))
         hopeful = torch.nonzero(self.few | (slack > self.lost[self.rows])).flatten()
         if len(hopeful):
             self._certify(hopeful, None if self.few else slack[hopeful])
@@ -151,6 +158,19 @@ class _Search:
         kept = torch.nonzero(self.found.bound[self.rows] <= self.enough[self.rows]).flatten()
         if len(kept) < len(self.rows):
             self._keep(kept)
+
+    def hopeless(self, done: float) -> bool:
+        """Whether some row will not get there: bounds rise ever more slowly.
+
+        Args:
+            done: Share of the steps that are done.
+        """
+        if done < SURE or len(self.trail) <= BACK or not len(self.rows):
+            return False
+        (before, past), (rows, slack) = self.trail[-1 - BACK], self.trail[-1]
+        gained = slack - past[torch.searchsorted(before, rows)]
+        still = torch.isin(rows, self.rows)
+        return bool((slack + HOPE * gained.clamp_min(0) < 0)[still].any())
 
     def end(self) -> None:
         """Certify what is open."""
