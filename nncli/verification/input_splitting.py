@@ -1,8 +1,12 @@
 """Branch and bound over the inputs: for networks of few inputs, to the end.
 
 Boxes are bounded in batches, each with intervals of its own. What a linear bound already shows of a
-box is cut off it, and what remains open is halved along the input that the bounds depend on most.
-The corners where the linear bounds are least, and the middles, are tried as counterexamples.
+box is cut off it. A box that loses half of some input so is bounded again; what remains open is
+halved along the input that the bounds depend on most, or are loose because of. The corners where
+the linear bounds are least, and the middles, are tried as counterexamples.
+
+On networks that encode formulas this is the method of Davis, Putnam, Logemann and Loveland, where a
+cut is a unit propagation.
 
 References:
     Wang et al. 2018, Formal security analysis of neural networks using symbolic intervals;
@@ -10,23 +14,26 @@ References:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from nncli.verification.backward import Below, below
+from nncli.verification.boxes import Boxes, batch_of, can_be_halved, cut, halved
 from nncli.verification.clock import Clock
-from nncli.verification.domains import Domain, domain_of
+from nncli.verification.domains import domain_of
 from nncli.verification.network import Network
 from nncli.verification.queries import Query, rows_of_violations
-from nncli.verification.rounding import TINY, UNIT, growth
+from nncli.verification.relevance import relevance_of_inputs
 from nncli.verification.tightening import Effort, relaxations, tightened
 from nncli.verification.trees import Tree
 
-BATCH = 256
 FEW = 8  # fewer boxes than this are halved twice, so that batches fill up
 FINEST = 1e-12  # of the width at the start: what is no wider is not halved any more
+SPEEDUP = 10.0  # that a search may yet have: its first leaves are its deepest ones
+PATIENCE = 50  # times the trial where every box is cut: formulas are such, images are not
+MUCH = 0.5  # of an input's width: a box of which so much is cut off is bounded again first
 
 
 @dataclass(frozen=True)
@@ -46,28 +53,6 @@ class Splitting:
     boxes: int
 
 
-@dataclass(frozen=True)
-class Boxes:
-    """Boxes still open, each for one violation.
-
-    Attributes:
-        domain: The boxes.
-        violation: (B,) the place of the violation in the query.
-        node: (B,) the node of each in the tree of the search, if there is one.
-    """
-
-    domain: Domain
-    violation: Tensor
-    node: Tensor
-
-    def __len__(self) -> int:
-        return len(self.domain)
-
-    def __getitem__(self, chosen: Tensor | slice) -> "Boxes":
-        """Some of the boxes."""
-        return Boxes(self.domain[chosen], self.violation[chosen], self.node[chosen])
-
-
 def split_inputs(
     network: Network,
     query: Query,
@@ -78,6 +63,7 @@ def split_inputs(
     tree: Tree | None = None,
     begin: Boxes | None = None,
     most: int | None = None,
+    trial: float | None = None,
 ) -> Splitting:
     """Halve boxes until no violation is left, or one is found.
 
@@ -90,6 +76,8 @@ def split_inputs(
         tree: Takes where boxes were halved.
         begin: Boxes to begin with, in place of the region for each open violation.
         most: Boxes to bound at most, about; then what is open stays so.
+        trial: Seconds after which to give up, more where boxes are cut a lot, unless the search may
+            come to its end in the time that is left.
 
     Returns:
         What was found.
@@ -102,72 +90,108 @@ def split_inputs(
     finest = (root.high - root.low)[0] * FINEST
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
     nodes = torch.zeros_like(first) if tree is None else tree.plant(len(first))
-    whole = Boxes(root[torch.zeros(len(first), dtype=torch.int64)], first, nodes)
+    whole = Boxes.of(root[torch.zeros(len(first), dtype=torch.int64)], first, nodes)
     waiting = [whole if begin is None else begin]
-    done, stuck = 0, 0
-    effort = Effort(pause=clock.check)
+    done, stuck, started, propagated = 0, 0, clock.spent, 0
     while waiting:
         clock.check()
-        if most is not None and done > most:
+        enough = most is not None and done > most
+        patience = 0.0 if trial is None else trial * (1 + PATIENCE * propagated / max(done, 1))
+        if enough or (trial is not None and not _promises(waiting, clock, started, patience)):
             return Splitting(False, None, sum(map(len, waiting)), done)
-        boxes = _batch(waiting)
+        boxes = batch_of(waiting)
         done += len(boxes)
-        rows = picked[boxes.violation]
-        known = tightened(network, boxes.domain, effort)
-        found = below(
-            network, query.rows(network, rows), boxes.domain, known, relaxations(network, known)
-        )
-        margins = query.margins(found.bound, rows)
-        best = margins.amax(dim=1)
-        beyond = ~best.isfinite() & ~(best > 0)  # values are, and would be in halves
-        stuck += int(beyond.sum())
-        left = torch.nonzero(~(best > 0) & ~beyond).flatten()
-        if not len(left):
+        one = _bounded(network, query, picked[boxes.violation], boxes, clock)
+        stuck += one.beyond
+        if not len(one.boxes):
             continue
-        boxes, rows, margins = boxes[left], rows[left], margins[left]
-        found = Below(margins, _of(found.factors, left), found.offset[left])
-        witness = _witness(network, query, boxes, found, confirm)
+        witness = _witness(network, query, one.boxes, one.found, confirm)
         if witness is not None:
             return Splitting(False, witness, 0, done)
-        offset = query.margins(found.offset, rows)
-        boxes, factors = _cut(boxes, found.factors, offset, margins)
-        ended = ~_can_be_halved(boxes.domain, finest).any(dim=1)
+        boxes, kept = cut(one.boxes, one.found.factors, query.margins(one.found.offset, one.rows))
+        width, before = boxes.domain.high - boxes.domain.low, one.width[kept]
+        again = ((width < MUCH * before) & (before > finest)).any(dim=1)
+        if bool(again.any()):
+            waiting.append(boxes[again])
+            propagated += int(again.sum())
+        boxes, kept = boxes[~again], kept[~again]
+        ended = ~can_be_halved(boxes.domain, finest).any(dim=1)
         stuck += int(ended.sum())
-        boxes, factors = boxes[~ended], factors[~ended]
+        boxes, kept = boxes[~ended], kept[~ended]
         if len(boxes):
-            waiting.append(_halved(boxes, factors, finest, few=len(boxes) < FEW, tree=tree))
+            few = len(boxes) + sum(map(len, waiting)) < FEW
+            moved, loosened = one.moved[kept], one.loosened[kept]
+            waiting.append(halved(boxes, moved, loosened, finest, few=few, tree=tree))
     return Splitting(stuck == 0, None, stuck, done)
 
 
-def _can_be_halved(domain: Domain, finest: Tensor) -> Tensor:
-    """(B, n) which inputs of which boxes are wide enough, and have a number in the middle."""
-    middle = (domain.low + domain.high) / 2
-    between = (middle > domain.low) & (middle < domain.high)
-    return between & (domain.high - domain.low > finest)
+@dataclass(frozen=True)
+class _Open:
+    """Boxes that bounds leave open.
+
+    Attributes:
+        boxes: The boxes.
+        rows: (B, K) the rows of the violation of each.
+        found: Linear functions below the margins, which are its bounds.
+        moved: (B, n) how much each input moves the bounds.
+        loosened: (B, n) how much of what the bounds lose is due to each input.
+        beyond: Boxes that are left out because values are beyond floating point.
+    """
+
+    boxes: Boxes
+    rows: Tensor
+    found: Below
+    moved: Tensor
+    loosened: Tensor
+    beyond: int
+
+    @property
+    def width(self) -> Tensor:
+        """(B, n) of the boxes."""
+        return self.boxes.domain.high - self.boxes.domain.low
+
+
+def _bounded(network: Network, query: Query, rows: Tensor, boxes: Boxes, clock: Clock) -> _Open:
+    """Bound boxes by plain linear bounds, each with intervals of its own."""
+    known = tightened(network, boxes.domain, Effort(pause=clock.check))
+    relaxed = relaxations(network, known)
+    trail: dict[int, Tensor] = {}
+    found = below(network, query.rows(network, rows), boxes.domain, known, relaxed, trail=trail)
+    margins = query.margins(found.bound, rows)
+    best = margins.amax(dim=1)
+    beyond = ~best.isfinite() & ~(best > 0)  # values are, and would be in halves
+    left = torch.nonzero(~(best > 0) & ~beyond).flatten()
+    weights = _weights(margins)
+    loosened = relevance_of_inputs(network, known, relaxed, trail, weights)
+    factors = _of(found.factors, left)
+    return _Open(
+        boxes[left],
+        rows[left],
+        Below(margins[left], factors, found.offset[left]),
+        (weights[left][:, None] @ factors.abs())[:, 0],
+        loosened[left],
+        int(beyond.sum()),
+    )
+
+
+def _promises(waiting: list[Boxes], clock: Clock, started: float, trial: float) -> bool:
+    """Whether a search is worth going on with: its rate so far, and better ones, end it in time."""
+    spent = clock.spent - started
+    if spent < trial:
+        return True
+    left = min(1.0, sum(float(one.share.sum()) for one in waiting))
+    return (1 - left) * clock.left * SPEEDUP >= left * spent
+
+
+def _weights(margins: Tensor) -> Tensor:
+    """(B, R) how much each row counts: those near to a proof most."""
+    sizes = margins.abs()
+    far = sizes + 1e-3 * sizes.amax(dim=1, keepdim=True) + 1e-300
+    return torch.nan_to_num(far.amin(dim=1, keepdim=True) / far)
 
 
 def _of(factors: Tensor, left: Tensor) -> Tensor:
     return factors[left] if len(factors) > 1 else factors.expand(len(left), -1, -1)
-
-
-def _batch(waiting: list[Boxes]) -> Boxes:
-    """Take boxes from the end, which keeps what is waiting short."""
-    taken = waiting.pop()
-    while len(taken) < BATCH and waiting:
-        taken = _joined(taken, waiting.pop())
-    if len(taken) > BATCH:
-        waiting.append(taken[BATCH:])
-        taken = taken[:BATCH]
-    return taken
-
-
-def _joined(one: Boxes, other: Boxes) -> Boxes:
-    both = Domain.joined([one.domain, other.domain])
-    return Boxes(
-        both,
-        torch.cat([one.violation, other.violation]),
-        torch.cat([one.node, other.node]),
-    )
 
 
 def _witness(
@@ -192,62 +216,3 @@ def _witness(
         if confirm(points[box, point]):
             return points[box, point]
     return None
-
-
-def _cut(boxes: Boxes, factors: Tensor, offset: Tensor, margins: Tensor) -> tuple[Boxes, Tensor]:
-    """Cut off what a linear bound excludes: where `factors . x + offset > 0` nothing can happen.
-
-    With the other inputs at their best, each input has a limit in closed form. Boxes that vanish
-    are left out. The slack covers the sum over the inputs, the subtraction of one of them and that
-    of the offset; the edge covers the quotient. Limits that are not a number cut nothing off.
-
-    Returns:
-        What is left of the boxes, and what their bounds depend on (B, n): the factors of all rows,
-        those near to a proof counting most.
-    """
-    low, high = boxes.domain.low, boxes.domain.high
-    reach = torch.maximum(low.abs(), high.abs())
-    for row in range(factors.shape[1]):
-        slope, free = factors[:, row], offset[:, row : row + 1]
-        least = torch.where(slope > 0, slope * low, slope * high)
-        rest = least.sum(dim=1, keepdim=True) - least
-        slack = (
-            growth(4 * low.shape[1] + 32)
-            * ((slope.abs() * reach).sum(dim=1, keepdim=True) + free.abs())
-            + TINY
-        )
-        limit = (slack - free - rest) / slope
-        edge = 4 * UNIT * limit.abs()
-        high = torch.where(slope > 0, torch.fmin(high, limit + edge), high)
-        low = torch.where(slope < 0, torch.fmax(low, limit - edge), low)
-    domain = replace(boxes.domain, low=low, high=high)
-    kept = torch.nonzero((low <= high).all(dim=1) & ~domain.apart).flatten()
-    left = replace(boxes[kept], domain=domain[kept])
-    sizes = margins[kept].abs()
-    far = sizes + 1e-3 * sizes.amax(dim=1, keepdim=True) + 1e-300
-    return left, (factors[kept].abs() / far[..., None]).sum(dim=1)
-
-
-def _halved(
-    boxes: Boxes, factors: Tensor, finest: Tensor, *, few: bool, tree: Tree | None = None
-) -> Boxes:
-    """Halve boxes along the input with the greatest effect; few boxes along two."""
-    for _ in range(2 if few else 1):
-        low, high = boxes.domain.low, boxes.domain.high
-        effect = (factors + 1e-30) * (high - low)
-        effect = torch.where(_can_be_halved(boxes.domain, finest), effect, -1.0)
-        along = effect.argmax(dim=1, keepdim=True)
-        middle = ((low + high) / 2).gather(1, along)
-        twice = torch.arange(len(boxes)).repeat(2)
-        both = boxes[twice]
-        count = len(boxes)
-        new_high = both.domain.high.clone()
-        new_high[:count].scatter_(1, along, middle)
-        new_low = both.domain.low.clone()
-        new_low[count:].scatter_(1, along, middle)
-        nodes = both.node
-        if tree is not None:
-            nodes = tree.divide(boxes.node, along[:, 0], middle[:, 0])
-        boxes = Boxes(replace(both.domain, low=new_low, high=new_high), both.violation, nodes)
-        factors = factors[twice]
-    return boxes

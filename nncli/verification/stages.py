@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nncli.verification.backward import below
 from nncli.verification.certifying.leaves import Branching
-from nncli.verification.certifying.recording import record_slopes, record_tree
+from nncli.verification.certifying.recording import record_lines, record_slopes, record_tree
 from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
 from nncli.verification.falsifying import falsify
@@ -24,7 +24,9 @@ from nncli.verification.standing import Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
 from nncli.verification.trees import Tree
 
-FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed
+FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed,
+SOME_INPUTS = 200  # unless halving boxes comes to its end, as far as one can tell after
+TRIAL_SHARE, LONGEST_TRIAL = 0.01, 1.0
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
 SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
 SLOPE_STEPS, INNER_STEPS = (20, 100), 20
@@ -104,17 +106,38 @@ def _more_attack(work: Work, standing: Standing) -> None:
     _attack(work, standing, 4)
 
 
-def _bounds(work: Work, standing: Standing, effort: Effort, name: str) -> None:
-    """Bound all rows with the intervals of some effort."""
+def _intervals(work: Work, standing: Standing) -> None:
+    query = standing.query
+    effort = Effort(backward=False)
+    standing.known = tightened(
+        work.network, domain_of([query.region]), effort, _limits(work, standing)
+    )
+    standing.effort = -1
+    bound = least_of_rows(query.rows(work.network), standing.known)
+    standing.note("ibp", query.excluded(query.margins(bound))[0])
+
+
+def _crown(work: Work, standing: Standing) -> None:
+    """Linear bounds over the intervals that there are; then over such as linear bounds give."""
+    _lines(work, standing)
+    if work.setting.record:
+        record_lines(standing)
+    if not len(standing.left):
+        return
+    effort = Effort(numbers=work.setting.numbers // 4, pause=work.clock.check)
+    standing.known = tightened(
+        work.network, domain_of([standing.query.region]), effort, _limits(work, standing)
+    )
+    standing.effort = 0
+    _lines(work, standing)
+
+
+def _lines(work: Work, standing: Standing) -> None:
     query, domain = standing.query, domain_of([standing.query.region])
-    known = tightened(work.network, domain, effort, _limits(work, standing))
-    if effort.backward:
-        lines_of = relaxations(work.network, known)
-        bound = below(work.network, query.rows(work.network), domain, known, lines_of).bound
-    else:
-        bound = least_of_rows(query.rows(work.network), known)
-    standing.known, standing.effort = known, 0 if effort.backward else -1
-    standing.note(name, query.excluded(query.margins(bound))[0])
+    lines_of = relaxations(work.network, standing.known)
+    rows = query.rows(work.network)
+    bound = below(work.network, rows, domain, standing.known, lines_of).bound
+    standing.note("crown", query.excluded(query.margins(bound))[0])
 
 
 def _limits(work: Work, standing: Standing) -> dict[int, tuple[Tensor, Tensor]]:
@@ -123,15 +146,6 @@ def _limits(work: Work, standing: Standing) -> dict[int, tuple[Tensor, Tensor]]:
         return {}
     parents = {work.network.activation(place).parent for place in work.network.activations}
     return {place: (standing.known[place].low, standing.known[place].high) for place in parents}
-
-
-def _intervals(work: Work, standing: Standing) -> None:
-    _bounds(work, standing, Effort(backward=False), "ibp")
-
-
-def _crown(work: Work, standing: Standing) -> None:
-    effort = Effort(numbers=work.setting.numbers // 4, pause=work.clock.check)
-    _bounds(work, standing, effort, "crown")
 
 
 def _slopes(work: Work, standing: Standing) -> None:
@@ -165,8 +179,11 @@ def _slopes(work: Work, standing: Standing) -> None:
 
 
 def _split_inputs(work: Work, standing: Standing) -> None:
-    if work.setting.method == "auto" and not _few_inputs(standing):
-        return
+    auto, trial = work.setting.method == "auto", None
+    if auto and not _few_inputs(standing):
+        if _free_inputs(standing) > SOME_INPUTS:
+            return
+        trial = min(TRIAL_SHARE * work.clock.left, LONGEST_TRIAL)
     tree = work.setting.tree
     found = split_inputs(
         work.network,
@@ -175,13 +192,18 @@ def _split_inputs(work: Work, standing: Standing) -> None:
         work.clock,
         open_violations=standing.left,
         tree=tree,
+        trial=trial,
     )
     _searched(work, standing, found, "input-split", tree)
 
 
-def _few_inputs(standing: Standing) -> bool:
+def _free_inputs(standing: Standing) -> int:
     region = standing.query.region
-    return int((region.high > region.low).sum()) <= FEW_INPUTS
+    return int((region.high > region.low).sum())
+
+
+def _few_inputs(standing: Standing) -> bool:
+    return _free_inputs(standing) <= FEW_INPUTS
 
 
 def _split_relus(work: Work, standing: Standing) -> None:

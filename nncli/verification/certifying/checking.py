@@ -15,12 +15,13 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import below
+from nncli.verification.boxes import Boxes
 from nncli.verification.certifying.branch_check import branches_proved, violating
 from nncli.verification.certifying.multipliers import certified_rows, rows_of
 from nncli.verification.certifying.parts import Part, choice_of, tree_of
 from nncli.verification.clock import Clock
 from nncli.verification.domains import Domain, domain_of
-from nncli.verification.input_splitting import Boxes, split_inputs
+from nncli.verification.input_splitting import split_inputs
 from nncli.verification.intervals import Interval, least_of_rows
 from nncli.verification.network import Network
 from nncli.verification.properties import Property
@@ -130,7 +131,7 @@ def _intervals(ground: Ground, part: Part, which: Tensor) -> Tensor:
 
 
 def _linear(ground: Ground, part: Part, which: Tensor) -> Tensor:
-    rows, known = ground.rows(which), ground.known(0)
+    rows, known = ground.rows(which), ground.known(part.effort)
     factors = ground.query.rows(ground.network, rows)
     lines = relaxations(ground.network, known)
     return ground.excluded(below(ground.network, factors, ground.domain, known, lines).bound, rows)
@@ -151,7 +152,7 @@ def _boxes(ground: Ground, part: Part, which: Tensor) -> Tensor:
     if tree is None:
         return found
     start = torch.zeros(len(which), dtype=torch.int64)
-    boxes = Boxes(ground.domain[start], which, torch.arange(len(which)))
+    boxes = Boxes.of(ground.domain[start], which, torch.arange(len(which)))
     leaves = []
     while len(boxes):
         inner = tree.child[boxes.node] >= 0
@@ -161,6 +162,7 @@ def _boxes(ground: Ground, part: Part, which: Tensor) -> Tensor:
         Domain.joined([one.domain for one in leaves]),
         torch.cat([one.violation for one in leaves]),
         torch.cat([one.node for one in leaves]),
+        torch.cat([one.share for one in leaves]),
     )
     most = ROOM + TIMES * len(whole)
     stop = violating(ground.network, ground.query)
@@ -201,6 +203,7 @@ def _divided(boxes: Boxes, place: Tensor, at: Tensor, child: Tensor) -> Boxes:
         Domain.joined([replace(boxes.domain, high=first), replace(boxes.domain, low=second)]),
         boxes.violation.repeat(2),
         torch.cat([child[boxes.node], child[boxes.node] + 1]),
+        boxes.share.repeat(2) / 2,
     )
     empty = (both.domain.low > both.domain.high).any(dim=1)
     return both[torch.nonzero(~empty).flatten()]
