@@ -74,6 +74,18 @@ def test_the_proof_of_every_method_is_accepted(proved):
     assert check(net, asked, [one.narrowed() for one in parts]) is None
 
 
+def test_linear_bounds_over_intervals_are_checked_over_intervals():
+    net = network(0, [24, 24, 24, 3])
+    for epsilon in ("0.002", "0.005", "0.01", "0.02"):
+        asked = question(net, epsilon)
+        answer = decide(net, asked, lambda point: False, Setting("crown", 60.0, record=True))
+        efforts = {one.effort for one in answer.proof if one.method == "crown"}
+        if efforts == {-1}:  # what intervals alone did not prove
+            assert check(net, asked, answer.proof) is None
+            return
+    raise AssertionError("no radius was proved so")
+
+
 def test_no_part_of_a_proof_can_be_left_out(proved):
     _, net, asked, parts = proved
     for place in range(len(parts)):

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from nncli.verification.standing import Standing
 
 
+def record_lines(standing: "Standing") -> None:
+    """Keep that linear bounds over the intervals of now have excluded violations.
+
+    Args:
+        standing: What is known of the query, the bounds noted.
+    """
+    done = [place for place, decider in enumerate(standing.deciders) if decider == "crown"]
+    if done:
+        hints = {EFFORT: torch.tensor(standing.effort)}
+        standing.parts.append(Part("crown", _numbers(standing, done), hints))
+
+
 def record_slopes(standing: "Standing", rows: Tensor, choice: Choice) -> None:
     """Keep the slopes of rows that have just excluded violations.
 
