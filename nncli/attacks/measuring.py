@@ -14,6 +14,7 @@ from nncli.attacks.ball import Box, distance, precise, valid_box
 from nncli.attacks.epsilons import default_epsilons
 from nncli.attacks.gradient import Goal, Model, Worst, input_gradient
 from nncli.attacks.linear_response import linear_radius
+from nncli.attacks.linear_steps import step_linearly
 from nncli.attacks.losses import Loss, cross_entropy, margin, towards
 from nncli.attacks.minimal_epsilon import STEPS, Nearest, bisect
 from nncli.errors import MismatchError
@@ -226,7 +227,7 @@ class _Search:
         target = plan.attack.targets(clean)
         goal = goal_of(target)
         self.model, self.x, self.y, self.clean = answering(network, batch), batch.x, y, clean
-        self.plan = plan
+        self.plan, self.target = plan, target
         self.score: Loss = margin if target is None else towards("margin", target)
         self.nearest = Nearest(self.model, self.x, y, norm=plan.attack.norm, goal=goal)
         self.strongest = Worst(self.x, self.score(clean, y), goal(clean, y))
@@ -260,6 +261,22 @@ class _Search:
             )
             self.strongest.take(point, self.score(outputs, self.y), reached)
         bisect(self.nearest, find, self._failed(), steps=self.plan.refinements)
+        if self.plan.attack.name != "fgsm":  # which is one step, and no more
+            step_linearly(
+                self.nearest, self.model, self.x, self.y, target=self.target,
+                norm=self.plan.attack.norm, box=self.plan.box, farthest=self.plan.epsilons[-1],
+            )  # fmt: skip
+            self._count_nearest()
+
+    def _count_nearest(self) -> None:
+        """The nearest points are in the ball of every radius that is not below theirs."""
+        with torch.no_grad():
+            outputs = self.model(self.nearest.point).detach()
+        known, loss = torch.isfinite(self.nearest.radius), cross_entropy(outputs, self.y)
+        self.strongest.take(self.nearest.point, self.score(outputs, self.y), known)
+        for at, epsilon in enumerate(self.plan.epsilons):
+            own = torch.where(self.nearest.radius <= epsilon, loss.to(self.losses[at]), -torch.inf)
+            self.losses[at] = torch.maximum(self.losses[at], own)
 
     def _failed(self) -> Tensor:
         """The largest radius of the plan below what was found (n,), or 0."""
