@@ -35,6 +35,7 @@ from torch import Tensor
 
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
+from nncli.verification.maxima import capped
 from nncli.verification.network import Network, Sum
 from nncli.verification.relaxation import Lines
 from nncli.verification.rounding import TINY, UNIT, growth
@@ -81,6 +82,7 @@ def below(
     trail: dict[int, Tensor] | None = None,
     cuts: dict[int, Cut] | None = None,
     rounding: bool = True,
+    caps: bool = True,
 ) -> Below:
     """Linear functions below rows.
 
@@ -95,6 +97,7 @@ def below(
         trail: Takes the factors that reach each activation.
         cuts: Takes the rows as they are when they reach each activation.
         rounding: Whether to take off the rounding. Without, bounds are for searching only.
+        caps: Whether maxima may be bounded by constants too, see `nncli.verification.maxima`.
 
     Returns:
         The functions and their least values.
@@ -110,8 +113,11 @@ def below(
             continue
         node = network.nodes[place - 1]
         if isinstance(node, Sum):
-            offset = offset + factors @ node.bias
+            cap = capped(network, place, known) if caps else None
+            factors, added, error = _through(factors, cap, spare)
+            offset = offset + added + factors @ node.bias
             if rounding:
+                lost = lost + error()
                 lost = lost + growth(2 * node.terms + node.size + spare) * _against(
                     factors.abs(), known[place].sizes
                 )
@@ -151,9 +157,15 @@ def _add(waiting: dict[int, Tensor], place: int, factors: Tensor) -> None:
 
 
 def _through(
-    factors: Tensor, line: Lines, spare: int
+    factors: Tensor, line: Lines | None, spare: int
 ) -> tuple[Tensor, Tensor, Callable[[], Tensor]]:
-    """Pass rows back through an activation: factors, what is added to the offset, its rounding."""
+    """Pass rows back through an activation: factors, what is added to the offset, its rounding.
+
+    Without lines nothing is done.
+    """
+    if line is None:
+        nothing = factors.new_zeros(1, factors.shape[1])
+        return factors, nothing, lambda: nothing
     down = factors.clamp_max(0)
     terms = growth(line.over.shape[-1] + spare)
     if line.under is None:

@@ -137,7 +137,9 @@ def _holds(setting: Setting, branch: Branches, programme: Programme, solved: Any
         multipliers[place][0, 0, column] = sign * weight
     relaxed = _relaxed(setting, branch, programme, duals[count + fixed :], solved)
     domain = setting.domain(branch)
-    found = below(setting.network, rows, domain, known, relaxed, multipliers=multipliers)
+    found = below(
+        setting.network, rows, domain, known, relaxed, multipliers=multipliers, caps=False
+    )
     constants = setting.query.constants[chosen]
     lost += growth(2 * count + 16) * float(weights @ constants.abs()) + TINY
     return float(found.bound) - float(weights @ constants) > 1.01 * lost

@@ -4,9 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nncli.verification.backward import below
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import intervals
 from nncli.verification.lowering import lower
+from nncli.verification.maxima import capped
+from nncli.verification.network import Network
+from nncli.verification.tightening import relaxations, tightened
 
 SHAPE = (2, 7, 6)
 
@@ -57,3 +61,72 @@ def test_the_interval_of_a_maximum_is_kept_before_a_matrix() -> None:
     spread = (high - low) / 2 @ network[2].weight.abs().T
     assert torch.allclose(found.low, middle - spread, atol=1e-12)
     assert torch.allclose(found.high, middle + spread, atol=1e-12)
+
+
+def pooling_network(seed: int, *, least: bool = False) -> nn.Module:
+    """Convolutions of random weights around maxima, or minima, of overlapping windows."""
+    torch.manual_seed(seed)
+    convolution = nn.Conv2d(2, 3, 3, padding=1)
+    pool = nn.MaxPool2d(3, 2, 1)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = convolution, nn.Linear(36, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            x = -pool(-x) if least else pool(torch.relu(x))
+            return self.last(x.flatten(1))
+
+    return Net().double().eval()
+
+
+def linear_bounds(network: Network, domain: Domain, *, caps: bool = True) -> Tensor:
+    known = tightened(network, domain)
+    rows = {network.last: torch.eye(network.outputs, dtype=torch.float64)[None]}
+    return below(network, rows, domain, known, relaxations(network, known), caps=caps).bound
+
+
+@pytest.mark.parametrize("least", [False, True])
+@pytest.mark.parametrize("radius", [0.02, 0.3, 2.0])
+def test_no_point_is_below_the_linear_bounds_of_pools(radius: float, *, least: bool) -> None:
+    for seed in range(4):
+        module = pooling_network(seed, least=least)
+        network = lower(module, SHAPE, source="net")
+        middle = box(1).low
+        domain = Domain(middle - radius, middle + radius)
+        bounds = linear_bounds(network, domain)
+        x = middle + radius * (2 * torch.rand(2000, network.inputs).double() - 1)
+        corners = middle + radius * torch.randn(2000, network.inputs).double().sign()
+        for points in (x, corners):
+            assert bool((bounds <= module(points.reshape(-1, *SHAPE)).amin(0)).all())
+
+
+@pytest.mark.parametrize("least", [False, True])
+def test_the_lines_of_a_maximum_hold_at_all_points(*, least: bool) -> None:
+    network = lower(pooling_network(0, least=least), SHAPE, source="net")
+    domain = box(3)
+    known = tightened(network, domain)
+    share = torch.rand(500, 3, network.inputs).double()
+    values = network.values(domain.low + share * (domain.high - domain.low))
+    used = 0
+    for place in range(1, network.last + 1):
+        lines = capped(network, place, known)
+        if lines is not None:
+            y = values[place][:, :, None]
+            assert lines.under is not None
+            assert bool((lines.below * y + lines.under <= y + 1e-12).all())
+            assert bool((lines.above * y + lines.over >= y - 1e-12).all())
+            used += int((torch.where(lines.above == 1, lines.below, lines.above) == 0).sum())
+    assert used > 0
+
+
+def test_constants_above_maxima_make_bounds_better() -> None:
+    gains = []
+    for seed in range(4):
+        network = lower(pooling_network(seed), SHAPE, source="net")
+        domain = Domain(box(1).low - 0.4, box(1).low + 0.4)
+        gain = linear_bounds(network, domain) - linear_bounds(network, domain, caps=False)
+        gains.append(gain.mean())
+    assert torch.stack(gains).mean() > 0
