@@ -6,13 +6,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from nncli.verification.backward import Below
+from nncli.verification.backward import Below, Cut
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
 from nncli.verification.slopes import Choice, ascend, chosen_bound, joined_choices
 from nncli.verification.trees import Tree
+
+ROUNDS = 8  # of tightening, at most: near a counterexample there is always a little to gain
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Branches:
         choice: Slopes and multipliers of the bound that was found.
         margin: (B,) the bound.
         node: (B,) the node of each in the tree of the search, if there is one.
+        rounds: (B,) int64 how often intervals may be tightened before it is divided.
     """
 
     violation: Tensor
@@ -34,6 +37,7 @@ class Branches:
     choice: Choice
     margin: Tensor
     node: Tensor
+    rounds: Tensor
 
     def __len__(self) -> int:
         return len(self.violation)
@@ -47,6 +51,7 @@ class Branches:
             self.choice[chosen],
             self.margin[chosen],
             self.node[chosen],
+            self.rounds[chosen],
         )
 
 
@@ -81,7 +86,12 @@ class Setting:
         """The region, once a branch."""
         return self.root[torch.zeros(len(branches), dtype=torch.int64)]
 
-    def bound(self, branches: Branches, trail: dict[int, Tensor] | None = None) -> Below:
+    def bound(
+        self,
+        branches: Branches,
+        trail: dict[int, Tensor] | None = None,
+        cuts: dict[int, Cut] | None = None,
+    ) -> Below:
         """The bound of what was chosen."""
         return chosen_bound(
             self.network,
@@ -91,6 +101,7 @@ class Setting:
             branches.choice,
             signs=branches.signs,
             trail=trail,
+            cuts=cuts,
         )
 
     def margins(self, branches: Branches, bound: Tensor) -> Tensor:
@@ -132,7 +143,9 @@ def root(setting: Setting, violations: Tensor, tree: Tree | None = None) -> Bran
             limits[place] = (given.low.expand(shape).clone(), given.high.expand(shape).clone())
             signs[place] = torch.zeros(shape, dtype=torch.float64)
     margin = torch.full((len(violations),), -torch.inf, dtype=torch.float64)
-    return Branches(violations, limits, signs, Choice(), margin, nodes)
+    return Branches(
+        violations, limits, signs, Choice(), margin, nodes, torch.full_like(violations, ROUNDS)
+    )
 
 
 def neuron_index(branches: Branches, neuron: tuple[int, int]) -> int:
@@ -165,15 +178,21 @@ def joined(one: Branches, other: Branches) -> Branches:
         joined_choices(one.choice, other.choice),
         torch.cat([one.margin, other.margin]),
         torch.cat([one.node, other.node]),
+        torch.cat([one.rounds, other.rounds]),
     )
+
+
+def empty(branches: Branches) -> Tensor:
+    """(B,) whether some interval is empty, so that nothing is in the branch."""
+    found = torch.zeros(len(branches), dtype=torch.bool)
+    for low, high in branches.limits.values():
+        found |= (low > high).any(dim=1)
+    return found
 
 
 def still_open(branches: Branches) -> Tensor:
     """Places of the branches that are neither proved nor empty."""
-    empty = torch.zeros(len(branches), dtype=torch.bool)
-    for low, high in branches.limits.values():
-        empty |= (low > high).any(dim=1)
-    return torch.nonzero(~(branches.margin > 0) & ~empty).flatten()
+    return torch.nonzero(~(branches.margin > 0) & ~empty(branches)).flatten()
 
 
 def halves(branches: Branches, neurons: Tensor, tree: Tree | None = None) -> Branches:
@@ -192,4 +211,6 @@ def halves(branches: Branches, neurons: Tensor, tree: Tree | None = None) -> Bra
         limits[place], signs[place] = (low, high), sign
         offset += low.shape[1]
     nodes = both.node if tree is None else tree.divide(branches.node, neurons)
-    return replace(both, limits=limits, signs=signs, node=nodes)
+    return replace(
+        both, limits=limits, signs=signs, node=nodes, rounds=torch.full_like(both.rounds, ROUNDS)
+    )

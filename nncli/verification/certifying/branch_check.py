@@ -6,11 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from nncli.verification.branches import Branches, Setting, halves, root, still_open
+from nncli.verification.branches import Branches, Setting, empty, halves, root, still_open
 from nncli.verification.cells import decide_cell
 from nncli.verification.certifying.leaves import Leaves
 from nncli.verification.certifying.parts import Part, tree_of
 from nncli.verification.clock import Clock
+from nncli.verification.contradiction import supposed
 from nncli.verification.domains import domain_of
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
@@ -63,6 +64,7 @@ def branches_proved(
         if len(branches) > batch:
             waiting += [branches[batch:], branches[:batch]]
             continue
+        branches = _sharpened(setting, branches, leaves, numbers)
         inner = tree.child[branches.node] >= 0
         left = _left(setting, branches[~inner], leaves, part.method)
         if len(left):
@@ -88,6 +90,28 @@ def _divided(branches: Branches, tree: Divisions) -> Branches:
     return replace(both, node=torch.cat([first, first + 1]))
 
 
+def _sharpened(setting: Setting, branches: Branches, leaves: Leaves, numbers: int) -> Branches:
+    """The branches that are not empty, with intervals tightened as often as the search did."""
+    for turn in leaves.again:
+        rows = turn[branches.node]
+        chosen = torch.nonzero(rows >= 0).flatten()
+        if not len(chosen):
+            break
+        part = replace(branches[chosen], choice=_fitting(leaves.supposed[rows[chosen]], branches))
+        part = replace(part, margin=setting.margins(part, setting.bound(part).bound).amax(dim=1))
+        part = supposed(setting, part, numbers)
+        for place, (low, high) in branches.limits.items():
+            low[chosen], high[chosen] = part.limits[place]
+        branches = branches[~empty(branches)]
+    return branches
+
+
+def _fitting(choice: Choice, branches: Branches) -> Choice:
+    """A choice with multipliers only where there can be splits."""
+    splits = {place: one for place, one in choice.multipliers.items() if place in branches.signs}
+    return Choice(choice.slopes, splits)
+
+
 def _left(setting: Setting, branches: Branches, leaves: Leaves, method: str) -> Branches:
     """Leaves that what is stored does not close."""
     left = branches[still_open(branches)]
@@ -109,9 +133,7 @@ def _stored(branches: Branches, leaves: Leaves) -> list[tuple[Tensor, Choice]]:
     there = torch.nonzero(rows >= 0).flatten()
     if not len(there):
         return []
-    choice = leaves.choice[rows[there]]
-    splits = {place: one for place, one in choice.multipliers.items() if place in branches.signs}
-    return [(there, Choice(choice.slopes, splits))]
+    return [(there, _fitting(leaves.choice[rows[there]], branches))]
 
 
 def _go_on() -> None:

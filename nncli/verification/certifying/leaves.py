@@ -1,18 +1,20 @@
-"""What closed the leaves of a search over signs of ReLUs."""
+"""What closed the leaves of a search over signs of ReLUs, and where intervals were tightened."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 
 import torch
 from torch import Tensor
 
 from nncli.verification.branches import Branches
-from nncli.verification.certifying.parts import choice_of, choice_tensors
+from nncli.verification.certifying.parts import SUPPOSED, choice_of, choice_tensors
 from nncli.verification.slopes import Choice, joined_choices
 from nncli.verification.trees import Tree
 
 ROOM = 16_000_000  # numbers that are kept; of larger searches slopes are found anew
 NODES = "leaf.node"
+SUPPOSED_NODES = f"{SUPPOSED}node"
 
 
 @dataclass
@@ -22,11 +24,14 @@ class Branching(Tree):
     Attributes:
         nodes: The leaves.
         choices: What closed them.
+        supposed: Branches of which the violation was supposed, in order: nodes, and what was chosen
+            for the bounds of their margins.
         room: Numbers that may still be kept; negative once there are too many.
     """
 
     nodes: list[Tensor] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
+    supposed: list[tuple[Tensor, Choice]] = field(default_factory=list)
     room: int = ROOM
 
     def close(self, branches: Branches) -> None:
@@ -43,27 +48,41 @@ class Branching(Tree):
         self.nodes.append(closed.node)
         self.choices.append(closed.choice)
 
+    def suppose(self, branches: Branches) -> None:
+        """Keep what better intervals of branches rest on; without it they cannot be had again."""
+        self.supposed.append((branches.node, branches.choice))
+
     def tensors(self) -> dict[str, Tensor]:
-        """The leaves and their slopes and multipliers, by name."""
-        if not self.nodes:
-            return {}
-        whole = self.choices[0]
-        for one in self.choices[1:]:
-            whole = joined_choices(whole, one)
-        return {NODES: torch.cat(self.nodes), **choice_tensors(whole)}
+        """The leaves and their slopes and multipliers, by name, and those of better intervals."""
+        found = {}
+        if self.nodes:
+            found = {NODES: torch.cat(self.nodes), **choice_tensors(_whole(self.choices))}
+        if self.supposed:
+            whole = choice_tensors(_whole([choice for _, choice in self.supposed]))
+            found[SUPPOSED_NODES] = torch.cat([nodes for nodes, _ in self.supposed])
+            found |= {f"{SUPPOSED}{name}": one for name, one in whole.items()}
+        return found
+
+
+def _whole(choices: list[Choice]) -> Choice:
+    return reduce(joined_choices, choices)
 
 
 @dataclass(frozen=True)
 class Leaves:
-    """What is stored for leaves, made sound.
+    """What is stored for nodes, made sound.
 
     Attributes:
-        row: (nodes,) the place of each node in `choice`, -1 for nodes of which nothing is stored.
+        row: (nodes,) the place of each leaf in `choice`, -1 for nodes of which nothing is stored.
         choice: Slopes and multipliers.
+        again: For each time that intervals were tightened, (nodes,) the places in `supposed`.
+        supposed: What was chosen for the margins then.
     """
 
     row: Tensor
     choice: Choice
+    again: tuple[Tensor, ...] = ()
+    supposed: Choice = field(default_factory=Choice)
 
     @staticmethod
     def of(
@@ -77,12 +96,36 @@ class Leaves:
             sizes: Numbers of each activation, by place.
             rows: Rows of each violation.
         """
-        row = torch.full((nodes,), -1)
-        told = tensors.get(NODES)
-        if told is None or told.ndim != 1:
-            return Leaves(row, Choice())
-        choice = choice_of(tensors, sizes, (len(told), rows))
-        told = told.long()
-        there = torch.nonzero((told >= 0) & (told < nodes)).flatten()
-        row[told[there]] = there
-        return Leaves(row, choice)
+        row, choice = torch.full((nodes,), -1), Choice()
+        told = _nodes(tensors.get(NODES))
+        if told is not None:
+            choice = choice_of(tensors, sizes, (len(told), rows))
+            there = torch.nonzero((told >= 0) & (told < nodes)).flatten()
+            row[told[there]] = there
+        told = _nodes(tensors.get(SUPPOSED_NODES))
+        if told is None:
+            return Leaves(row, choice)
+        inner = {
+            name.removeprefix(SUPPOSED): one
+            for name, one in tensors.items()
+            if name.startswith(SUPPOSED)
+        }
+        supposed = choice_of(inner, sizes, (len(told), rows))
+        return Leaves(row, choice, _turns(told, nodes), supposed)
+
+
+def _nodes(told: Tensor | None) -> Tensor | None:
+    return None if told is None or told.ndim != 1 else told.long()
+
+
+def _turns(told: Tensor, nodes: int) -> tuple[Tensor, ...]:
+    """Places of the first time that each node is told, of the second, and so on."""
+    turns: list[Tensor] = []
+    times = [0] * nodes
+    for place, node in enumerate(told.tolist()):
+        if 0 <= node < nodes:
+            if times[node] == len(turns):
+                turns.append(torch.full((nodes,), -1))
+            turns[times[node]][node] = place
+            times[node] += 1
+    return tuple(turns)

@@ -11,6 +11,7 @@ from nncli.verification.slopes import Choice
 from nncli.verification.trees import Divisions
 
 BELOW, ABOVE, SPLIT, EFFORT = "below.", "above.", "split.", "effort"
+SUPPOSED = "supposed."  # before the names of those that intervals were tightened with
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Part:
         return replace(
             self,
             tensors={
-                name: one.float() if name.startswith((BELOW, ABOVE, SPLIT)) else one
+                name: one.float() if _is_choice(name) else one
                 for name, one in self.tensors.items()
             },
         )
@@ -46,6 +47,10 @@ class Part:
         if found is None or found.numel() != 1 or not bool(found.isfinite().all()):
             return 0
         return int(found)
+
+
+def _is_choice(name: str) -> bool:
+    return name.removeprefix(SUPPOSED).startswith((BELOW, ABOVE, SPLIT))
 
 
 def choice_tensors(choice: Choice) -> dict[str, Tensor]:

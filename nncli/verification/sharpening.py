@@ -1,0 +1,94 @@
+"""Tightening of intervals beside a search over signs, in a share of its work.
+
+What `supposed` costs for one branch is what some thousand branches cost to bound. It is spent where
+it serves most: on branches that stand high in the tree, and again as long as it gains.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from nncli.verification.branches import Branches, Setting, still_open
+from nncli.verification.certifying.leaves import Branching
+from nncli.verification.contradiction import numbers_passed, supposed
+
+CREDIT = 3e8  # numbers that may be passed back for the roots, before there is a search
+CALL = 2e6  # numbers that are passed back in the time that a few small matrices take
+SHARE = 0.5  # of what the search passes back, for intervals
+PASSES = 10  # back through the network for each branch that is bounded, beside steps of gradient
+TOGETHER = 4  # branches
+GAIN = 0.02  # of a bound: where less is gained, it is time to divide
+
+
+@dataclass
+class Sharpening:
+    """How intervals are tightened.
+
+    Attributes:
+        setting: The network and the question.
+        numbers: Numbers held at once, about.
+        tree: Takes where it was done.
+        room: Numbers that may be passed back.
+        begins: Whether the search has bounded no branch yet.
+    """
+
+    setting: Setting
+    numbers: int
+    tree: Branching | None = None
+    room: float = CREDIT
+    begins: bool = True
+
+    def due(self, waiting: list[Branches]) -> Branches | None:
+        """Take out a few branches that were divided since, those that were waiting longest."""
+        for turn, branches in enumerate(waiting):
+            places = torch.nonzero(branches.rounds > 0).flatten()
+            if len(places):
+                cost = self._cost(branches[places[:1]])
+                places = places[: int(min(TOGETHER, max(self.room // max(cost, 1.0), 0)))]
+                if not len(places):
+                    return None
+                rest = torch.ones(len(branches), dtype=torch.bool)
+                rest[places] = False
+                waiting[turn] = branches[rest]
+                if not bool(rest.any()):
+                    del waiting[turn]
+                return branches[places]
+        return None
+
+    def searched(self, count: int) -> None:
+        """Note that branches were bounded, to which some work on intervals may be added."""
+        network = self.setting.network
+        width = sum(network.size(place) for place in range(network.last + 1))
+        self.room = min(self.room, 0.0) if self.begins else self.room
+        self.begins = False
+        self.room += SHARE * (CALL + count * width * (self.setting.steps + PASSES))
+
+    def sharpened(self, branches: Branches) -> Branches:
+        """Those of the branches that stay open, with better intervals, and bounded.
+
+        Args:
+            branches: Branches that are waiting.
+        """
+        branches = self.setting.improved(branches)
+        if self.tree is not None:
+            self.tree.close(branches)
+        branches = branches[still_open(branches)]
+        if not len(branches):
+            return branches
+        if self.tree is not None:
+            self.tree.suppose(branches)
+        self.room -= self._cost(branches)
+        before = branches.margin
+        after = supposed(self.setting, branches, self.numbers)
+        left = still_open(after)
+        if not len(left):
+            return after[left]
+        after = self.setting.improved(after[left])
+        if self.tree is not None:
+            self.tree.close(after)
+        gained = after.margin - before[left] > GAIN * before[left].abs()
+        after = replace(after, rounds=gained * (after.rounds - 1))
+        return after[still_open(after)]
+
+    def _cost(self, branches: Branches) -> float:
+        return CALL * len(branches.limits) + numbers_passed(self.setting.network, branches)
