@@ -86,7 +86,7 @@ def split_relus(
         clock.check,
     )
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
-    branches = root(setting, first, tree) if begin is None else begin
+    branches = setting.improved(root(setting, first, tree) if begin is None else begin)
     width = sum(network.size(place) for place in range(network.last + 1))
     batch = max(1, min(256, numbers // (20 * width * setting.picked.shape[1])))
     sharpening = Sharpening(setting, numbers, tree)

@@ -35,8 +35,7 @@ class Part:
         return replace(
             self,
             tensors={
-                name: one.float() if _is_choice(name) else one
-                for name, one in self.tensors.items()
+                name: one.float() if _is_choice(name) else one for name, one in self.tensors.items()
             },
         )
 
