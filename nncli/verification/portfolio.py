@@ -4,11 +4,12 @@ import time
 
 from nncli.verification.certifying.recording import proof_of
 from nncli.verification.clock import Clock, OutOfTime
+from nncli.verification.gathering import decide_together
 from nncli.verification.network import Network
 from nncli.verification.properties import Property
 from nncli.verification.queries import queries
 from nncli.verification.squares import with_squares
-from nncli.verification.stages import AUTO, STAGES, Confirm, Setting, Work
+from nncli.verification.stages import AUTO, AUTO_OF_SQUARES, STAGES, Confirm, Setting, Work
 from nncli.verification.standing import Answer, Standing
 
 
@@ -33,7 +34,9 @@ def decide(network: Network, question: Property, confirm: Confirm, setting: Sett
     standings = [Standing.of(query) for query in queries(question)]
     timed_out = False
     try:
-        for name in order(setting.method):
+        if setting.method == "auto" and question.squares is None:
+            decide_together(work, standings)
+        for name in order(setting.method, squares=question.squares is not None):
             for standing in standings:
                 if work.counterexample is None and len(standing.left):
                     begun = time.monotonic()
@@ -48,17 +51,18 @@ def decide(network: Network, question: Property, confirm: Confirm, setting: Sett
     return _answer(work, standings, timed_out=timed_out)
 
 
-def order(method: str) -> tuple[str, ...]:
+def order(method: str, *, squares: bool = False) -> tuple[str, ...]:
     """The stages of a method, in order.
 
     Args:
         method: `auto` or the name of a stage.
+        squares: Whether conditions speak of squares.
 
     Raises:
         KeyError: There is none of that name.
     """
     if method == "auto":
-        return AUTO
+        return AUTO_OF_SQUARES if squares else AUTO
     return (*STAGES[method].needs, method)
 
 

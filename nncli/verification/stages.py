@@ -20,6 +20,7 @@ from nncli.verification.network import Network
 from nncli.verification.relu_splitting import split_relus
 from nncli.verification.sdp.proving import Search, promising, semidefinite_margins
 from nncli.verification.slopes import ascend
+from nncli.verification.squares import without_squares
 from nncli.verification.standing import Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
 from nncli.verification.trees import Tree
@@ -226,7 +227,8 @@ def _split_relus(work: Work, standing: Standing) -> None:
 def _semidefinite(work: Work, standing: Standing) -> None:
     """Semidefinite bounds of the open rows, in a share of the time."""
     auto = work.setting.method == "auto"
-    if auto and (_few_inputs(standing) or not promising(standing)):
+    squares = without_squares(work.network) is not work.network
+    if auto and ((_few_inputs(standing) and not squares) or not promising(standing)):
         return
     share = SEMIDEFINITE_SHARE if auto else 1.0
     search = Search(
@@ -284,3 +286,4 @@ STAGES = {
     "milp": Stage(_exactly, ("ibp", "crown"), "mixed-integer programme (small networks)"),
 }
 AUTO = ("attack", "ibp", "crown", "alpha-crown", "attack-again", "input-split", "sdp", "relu-split")
+AUTO_OF_SQUARES = (*AUTO[:5], "sdp", "input-split", "relu-split")  # squares cost linear bounds most
