@@ -121,6 +121,7 @@ def halved(
         domain = replace(both.domain, low=new_low, high=new_high)
         boxes = Boxes(domain, both.violation, nodes, both.share / 2)
         effect, relevance = effect[twice], relevance[twice].scatter(1, along[twice], 0.0)
+        finest = finest[twice]
     return boxes
 
 

@@ -101,7 +101,7 @@ def starting_points(
     region: Region, count: int, starts: int, generator: torch.Generator, *, corners: bool
 ) -> Tensor:
     """(starts, V, n) points of the region, the middle first."""
-    shape = (starts, count, len(region.low))
+    shape = (starts, count, region.low.shape[-1])
     share = torch.rand(shape, generator=generator, dtype=torch.float64)
     if corners:
         share = share.round()

@@ -86,11 +86,11 @@ def split_inputs(
         OutOfTime: The deadline has passed.
     """
     picked = rows_of_violations(query)
-    root = domain_of([query.region])
-    finest = (root.high - root.low)[0] * FINEST
+    root = domain_of([one.region for one in query.violations])
+    narrowest = (root.high - root.low) * FINEST
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
     nodes = torch.zeros_like(first) if tree is None else tree.plant(len(first))
-    whole = Boxes.of(root[torch.zeros(len(first), dtype=torch.int64)], first, nodes)
+    whole = Boxes.of(root[first], first, nodes)
     waiting = [whole if begin is None else begin]
     done, stuck, started, propagated = 0, 0, clock.spent, 0
     while waiting:
@@ -110,14 +110,15 @@ def split_inputs(
             return Splitting(False, witness, 0, done)
         boxes, kept = cut(one.boxes, one.found.factors, query.margins(one.found.offset, one.rows))
         width, before = boxes.domain.high - boxes.domain.low, one.width[kept]
+        finest = narrowest[boxes.violation]
         again = ((width < MUCH * before) & (before > finest)).any(dim=1)
         if bool(again.any()):
             waiting.append(boxes[again])
             propagated += int(again.sum())
-        boxes, kept = boxes[~again], kept[~again]
+        boxes, kept, finest = boxes[~again], kept[~again], finest[~again]
         ended = ~can_be_halved(boxes.domain, finest).any(dim=1)
         stuck += int(ended.sum())
-        boxes, kept = boxes[~ended], kept[~ended]
+        boxes, kept, finest = boxes[~ended], kept[~ended], finest[~ended]
         if len(boxes):
             few = len(boxes) + sum(map(len, waiting)) < FEW
             moved, loosened = one.moved[kept], one.loosened[kept]
@@ -206,8 +207,10 @@ def _witness(
     factors = found.factors[torch.arange(len(boxes)), worst]
     middle = (boxes.domain.low + boxes.domain.high) / 2
     points = torch.stack([boxes.domain.worst(factors), middle], dim=1)
-    region = query.region
-    points = torch.minimum(torch.maximum(points, region.inner_low), region.inner_high)
+    regions = [query.violations[place].region for place in boxes.violation.tolist()]
+    low = torch.stack([one.inner_low for one in regions])[:, None]
+    high = torch.stack([one.inner_high for one in regions])[:, None]
+    points = torch.minimum(torch.maximum(points, low), high)
     points = points.float().double()
     reached = query.reached(points, network(points))
     which = boxes.violation[:, None, None].expand(-1, 2, 1)

@@ -21,7 +21,7 @@ class Query:
     """Violations of one region.
 
     Attributes:
-        region: The region.
+        region: The region; where violations have regions of their own, with the limits of each.
         violations: What must not happen there.
         numbers: The place of each violation in the property.
     """
@@ -52,7 +52,7 @@ class Query:
         """(R, n) factors of the inputs, `None` if no condition speaks of them."""
         if all(one.inputs is None for one in self.violations):
             return None
-        width = len(self.region.low)
+        width = self.region.low.shape[-1]
         return torch.cat(
             [
                 one.outputs.new_zeros(len(one.constants), width)
