@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from nncli.errors import ArtifactError
 from nncli.verification.clock import Clock, OutOfTime
 from nncli.verification.exact import Asked
-from nncli.verification.float32.errors import Original, traced
-from nncli.verification.float32.numbers import ROOM
-from nncli.verification.properties import Region, Violation
+from nncli.verification.float32.errors import Traced, traced
+from nncli.verification.float32.original import Original
+from nncli.verification.properties import Violation
 from nncli.verification.queries import queries
 from nncli.verification.tightening import Effort
 
@@ -104,10 +104,10 @@ def strengthened(question: Asked, original: Original, effort: Effort) -> Strengt
     found: dict[int, Violation] = {}
     margin = 0.0
     for query in queries(wide):
-        errors = _output_errors(original, query.region, effort)
+        run = traced(original, query.region, effort)
         for place in query.numbers:
             one = wide.violations[place]
-            raised = _raised(one.outputs, errors)
+            raised = _raised(run, one.outputs)
             margin = max(margin, float(raised.max()) if len(raised) else 0.0)
             constants = torch.nextafter(one.constants + raised, torch.tensor(torch.inf).double())
             found[place] = replace(one, constants=constants)
@@ -129,15 +129,8 @@ def _widened(one: Violation) -> Violation:
     return replace(one, region=replace(region, low=low, high=high))
 
 
-def _output_errors(original: Original, region: Region, effort: Effort) -> Tensor:
-    """(m,) how far each output may be off."""
-    places = original.lowered.traced
-    assert places is not None, "it was taken down"
-    errors = traced(original, region, effort).errors[places.clamp_min(0)]
-    return torch.where(places >= 0, errors, 0.0)
-
-
-def _raised(factors: Tensor, errors: Tensor) -> Tensor:
+def _raised(run: Traced, factors: Tensor) -> Tensor:
     """(R,) how far conditions with factors (R, m) of the outputs may be off."""
-    products = torch.where(factors == 0, 0.0, factors.abs() * errors)
-    return ROOM * products.sum(dim=1)
+    places = run.original.lowered.traced
+    assert places is not None, "it was taken down"
+    return run.of_sums(places, factors)

@@ -17,7 +17,7 @@ from nncli.verification.network import Network
 from nncli.verification.replaying import violates
 
 if TYPE_CHECKING:
-    from nncli.verification.float32.errors import Original
+    from nncli.verification.float32.original import Original
 
 SMALL = 2048
 
@@ -87,7 +87,7 @@ class Subject:
         Raises:
             ArtifactError: It does something else, or how that rounds is not known.
         """
-        from nncli.verification.float32.errors import original
+        from nncli.verification.float32.original import original
         from nncli.verification.float_margin import demand_single
 
         demand_single(self.original, self.name)

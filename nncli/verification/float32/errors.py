@@ -24,81 +24,32 @@ References:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import sqrt
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from nncli.verification.domains import domain_of
-from nncli.verification.float32 import pointwise, sums
+from nncli.verification.float32 import sums
 from nncli.verification.float32.numbers import LARGEST, ROOM, SLACK, Numbers
+from nncli.verification.float32.original import RULES, Original, places_of
+from nncli.verification.float32.sensitivity import (
+    LINKS,
+    STRAIGHT,
+    Link,
+    Passage,
+    mapped,
+    passed_back,
+)
 from nncli.verification.intervals import Interval, start, step
-from nncli.verification.lowering.lower import Recorded, recorded
-from nncli.verification.lowering.tape import Operation, Tape
+from nncli.verification.lowering.lower import Recorded
+from nncli.verification.lowering.tape import Operation
 from nncli.verification.lowering.values import Value
-from nncli.verification.network import Activation, Network, Sum
-from nncli.verification.operator_norms import operator_norm
 from nncli.verification.properties import Region
 from nncli.verification.tightening import Effort, tightened
 
-RULES = pointwise.RULES | sums.RULES
-
-
-@dataclass(frozen=True, eq=False)
-class Original:
-    """What a network does, operator by operator, beside what it was lowered to.
-
-    Attributes:
-        operations: Its operators, in order.
-        count: Numbers that they make, the example's own among them.
-        lowered: The network as it was lowered.
-    """
-
-    operations: Sequence[Operation]
-    count: int
-    lowered: Recorded
-
-    @property
-    def network(self) -> Network:
-        """The network that proofs are about."""
-        return self.lowered.network
-
-    @cached_property
-    def starts(self) -> Tensor:
-        """Where the numbers of each operator begin."""
-        places = [_traced(one.made).min() for one in self.operations if one.made.size]
-        return torch.stack(places) if places else torch.zeros(0, dtype=torch.int64)
-
-    @cached_property
-    def stretches(self) -> list[float]:
-        """The l2 norms of the operators that are sums of products, where they are known."""
-        return [self._stretch(one) for one in self.operations]
-
-    def _stretch(self, operation: Operation) -> float:
-        values = [one for one in operation.given if isinstance(one, Value)]
-        parts = operation.made.parts
-        if operation.name not in sums.LINEAR or len(values) != 1 or len(parts) != 1:
-            return float("inf")
-        node = self.lowered.whole.nodes[parts[0].place - 1] if parts[0].place else None
-        if parts[0].factor is not None or not isinstance(node, Sum) or len(node.maps) != 1:
-            return float("inf")
-        return operator_norm(node.maps[0], "l2")
-
-    @cached_property
-    def constants(self) -> list[Tensor]:
-        """The absolute constants that may be added up in each place, those of activations none."""
-        network = self.lowered.whole
-        found = [torch.zeros(network.inputs, dtype=torch.float64)]
-        for node in network.nodes:
-            if isinstance(node, Activation):
-                found.append(torch.zeros(node.size, dtype=torch.float64))
-                continue
-            total = node.bias.abs()
-            for parent, one in zip(node.parents, node.magnitudes, strict=True):
-                total = total + one.apply(found[parent])
-            found.append(total)
-        return found
+MOST_ROWS = 1024  # numbers of one tensor whose errors are passed back one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,13 +60,19 @@ class Traced:
         original: What it does.
         known: Intervals of all places of the network before it was folded.
         errors: (count,) how far each number in float32 may be from the real one.
-        norms: The l2 norm of those of each operator, at most.
+        own: (count,) what each is off by its own rounding alone.
+        norms: The l2 norm of the errors of each operator, at most.
+        passages: The operators on the way back.
+        effort: How hard to try.
     """
 
     original: Original
     known: Sequence[Interval]
     errors: Tensor
+    own: Tensor
     norms: list[float]
+    passages: list[Passage]
+    effort: Effort
 
     def numbers(self, value: Value) -> Numbers:
         """What is known of a value."""
@@ -145,10 +102,17 @@ class Traced:
         found = self.errors[value.traced.clamp_min(0)]
         return torch.where(value.traced >= 0, found, 0.0)
 
+    def of_sums(self, places: Tensor, rows: Tensor) -> Tensor:
+        """How far sums of numbers at places (k,) with factors (R, k) may be off."""
+        errors = torch.where(places >= 0, self.errors[places.clamp_min(0)], 0.0)
+        forwards = torch.where(rows == 0, 0.0, rows.abs() * errors).sum(dim=1)
+        back = passed_back(self.passages, self.own, self.errors, places, rows)
+        return ROOM * torch.minimum(forwards, back)
+
     def norm(self, value: Value) -> float:
         """The l2 norm of the errors of a value, at most."""
         by_number = _norm(self._error(value))
-        places = _traced(value).flatten()
+        places = places_of(value).flatten()
         makers = torch.searchsorted(self.original.starts, places, right=True) - 1
         total = 0.0
         for maker in torch.unique(makers).tolist():
@@ -157,25 +121,6 @@ class Traced:
             _, often = torch.unique(places[makers == maker], return_counts=True)
             total += float(often.max()) * self.norms[maker] ** 2
         return min(by_number, ROOM * sqrt(total))
-
-
-def original(network: nn.Module, shape: Sequence[int], *, source: str) -> Original:
-    """Take down what a network does.
-
-    Args:
-        network: The network, with weights of float32.
-        shape: Shape of one example.
-        source: The file, for errors.
-
-    Returns:
-        Its operators.
-
-    Raises:
-        ArtifactError: How one of them rounds is not known.
-    """
-    tape = Tape(frozenset(RULES))
-    lowered = recorded(network, shape, tape, source=source)
-    return Original(tuple(tape.operations), tape.count, lowered)
 
 
 def traced(one: Original, region: Region, effort: Effort) -> Traced:
@@ -189,14 +134,27 @@ def traced(one: Original, region: Region, effort: Effort) -> Traced:
     Returns:
         The errors, infinite where numbers may overflow.
     """
-    errors = torch.zeros(one.count, dtype=torch.float64)
-    found = Traced(one, _intervals(one.lowered, region, effort), errors, [])
+    errors, own = torch.zeros(2, one.count, dtype=torch.float64)
+    found = Traced(one, _intervals(one.lowered, region, effort), errors, own, [], [], effort)
     for operation, stretch in zip(one.operations, one.stretches, strict=True):
-        error, norm = _rounded(found, operation, stretch)
-        errors[_traced(operation.made)] = error
-        if operation.made.size:
-            found.norms.append(norm)
+        if operation.name not in STRAIGHT and operation.name not in sums.RULES:
+            for each in (one for one in operation.given if isinstance(one, Value)):
+                _tighten(found, each)
+        _take(found, operation, stretch)
     return found
+
+
+def _tighten(found: Traced, value: Value) -> None:
+    """Errors of what a slope depends on, by passing them back one by one."""
+    places = torch.unique(places_of(value))
+    places = places[places >= 0]
+    if not 0 < len(places) <= MOST_ROWS or not any(one.is_bent for one in found.passages):
+        return
+    portion = max(1, found.effort.numbers // (4 * found.original.count))
+    for some in places.split(portion):
+        found.effort.pause()
+        rows = torch.eye(len(some), dtype=torch.float64)
+        found.errors[some] = torch.minimum(found.errors[some], found.of_sums(some, rows))
 
 
 def _intervals(lowered: Recorded, region: Region, effort: Effort) -> list[Interval]:
@@ -213,8 +171,8 @@ def _intervals(lowered: Recorded, region: Region, effort: Effort) -> list[Interv
     return found
 
 
-def _rounded(found: Traced, operation: Operation, stretch: float) -> tuple[Tensor, float]:
-    """How far the float32 results of an operator may be off, and the l2 norm of that.
+def _take(found: Traced, operation: Operation, stretch: float) -> None:
+    """Note how far the float32 results of an operator may be off, and the l2 norm of that.
 
     Errors are passed on in two ways, of which the better one counts: number by number with absolute
     factors, and by the norm of them all, which a layer of many numbers lengthens far less.
@@ -231,12 +189,34 @@ def _rounded(found: Traced, operation: Operation, stretch: float) -> tuple[Tenso
             passed = torch.minimum(passed, ROOM * norms[0] * one.lengths)
         norm = sum(_times(by, each) for by, each in zip(stretches, norms, strict=True))
         passed = passed.clamp_max(ROOM * norm)
-    own = (one.own + SLACK * one.sizes).expand(made.low.shape)
-    error = ROOM * (passed + own)
+    own = ROOM * (one.own + SLACK * one.sizes).expand(made.low.shape)
+    error = ROOM * passed + own
     sound = (one.sizes < LARGEST) & (error < LARGEST)  # not where either is no number
-    error = torch.where(sound, error, torch.inf)
+    places = places_of(operation.made)
+    found.own[places] = torch.where(sound, own, torch.inf)
+    found.errors[places] = error = torch.where(sound, error, torch.inf)
     longest = ROOM * (norm + _norm(own))
-    return error, min(_norm(error), longest if longest >= 0 else torch.inf)
+    if operation.made.size:
+        found.norms.append(min(_norm(error), longest if longest >= 0 else torch.inf))
+    found.passages.append(_passage(found.original, operation, given, made))
+
+
+def _passage(one: Original, operation: Operation, given: Sequence[Any], made: Numbers) -> Passage:
+    """An operator on the way back."""
+    links: list[Link | None] = []
+    if operation.name in LINKS:
+        links = [*LINKS[operation.name](operation, given, made)]
+    elif operation.name in sums.LINEAR:
+        values = [each for each in operation.given if isinstance(each, Value)]
+        found = one.map_of(operation)
+        if found is not None and len(values) == 1 and values[0].pure is not None:
+            place, how = found
+            if values[0].pure.place == place:
+                links = [mapped(values[0], operation.made, how)]
+    kept = tuple(each for each in links if each is not None)
+    is_bent = operation.name not in STRAIGHT and operation.name not in sums.RULES
+    is_passed = bool(kept) and len(kept) == len(links)
+    return Passage(places_of(operation.made), kept if is_passed else None, is_bent)
 
 
 def _times(stretch: float, norm: float) -> float:
@@ -245,8 +225,3 @@ def _times(stretch: float, norm: float) -> float:
 
 def _norm(errors: Tensor) -> float:
     return ROOM * float(errors.norm())
-
-
-def _traced(value: Value) -> Tensor:
-    assert value.traced is not None, "what is taken down has places"
-    return value.traced

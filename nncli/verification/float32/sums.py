@@ -28,7 +28,7 @@ def _products(terms: Callable[[Operation], int], additive: int | None = None) ->
         count = terms(operation)
         passed = _absolute(operation, [_errors(one) for one in given], without=additive)
         sizes = _absolute(operation, [_sizes(one) for one in given])
-        share = (count + 12) * UNIT
+        share = (count + (10 if operation.named else 3)) * UNIT
         if share >= 0.5:
             return Found(passed, torch.full_like(sizes, torch.inf), sizes)
         largest = sum(_greatest(one) for one in given)
