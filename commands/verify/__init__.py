@@ -261,6 +261,12 @@ def _demand_only_check(checkpoints: tuple[str, ...], given: dict[str, Any]) -> N
 def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) -> None:
     """Refuse a call that asks nothing, or in two ways."""
     ways = _ways(given)
+    if given["output_change"] is not None and not given["epsilons"]:
+        other = f"; it has no `{ways[0]}`" if ways else ""
+        raise UsageError(
+            f"`--output-change` is about inputs near examples of `--data`{other}",
+            hint="`--epsilon 0.1` says how near",
+        )
     if not ways:
         raise UsageError(
             "nothing is asked of the network",
@@ -269,8 +275,6 @@ def _demand_one_question(checkpoints: tuple[str, ...], given: dict[str, Any]) ->
         )
     if len(ways) > 1:
         raise UsageError(f"`{ways[0]}` and `{ways[1]}` exclude each other")
-    if given["output_change"] is not None and not given["epsilons"]:
-        raise UsageError(f"`--output-change` is about examples of `--data`; it has no `{ways[0]}`")
     if given["instances"] and checkpoints:
         raise UsageError("`--instances` names its own networks", hint="leave out CHECKPOINTS")
     if not given["instances"] and not checkpoints:

@@ -102,7 +102,7 @@ def robustness(
         for other in range(outputs)
         if other != label
     ]
-    words = f"holds if Y_{label} exceeds every other output within {where.words}"
+    words = f"holds if Y_{label} exceeds every other output within {where.told('it')}"
     return property_of(name, cases, inputs=len(where.box.low), outputs=outputs, words=words)
 
 
@@ -152,7 +152,8 @@ def stability(
         tuple((~place, ~place, Fraction(1)) for place in reversed(range(len(centre)))),
     )
     case = ExactCase(where.box, (farther,), where.near)
-    words = f"holds if outputs move by at most {number_words(most, 6)} (l2) within {where.words}"
+    told = where.told("the example")
+    words = f"holds if outputs move by at most {number_words(most, 6)} (l2) within {told}"
     sizes = {"inputs": len(where.box.low), "outputs": len(centre)}
     return property_of(name, [case], **sizes, words=words)
 
@@ -207,7 +208,12 @@ class _Surroundings(NamedTuple):
 
     box: Limits
     near: Near | None
-    words: str
+    reach: str
+    inside: str
+
+    def told(self, of: str) -> str:
+        """`0.1 of it (linf) and within [0, 1]`."""
+        return f"{self.reach} of {of} {self.inside}"
 
 
 def _surroundings(
@@ -234,7 +240,7 @@ def _surroundings(
             )
         near = Near(centre, radii[0], NORMS[norm])
     box = _box(name, centre, radii, limits)
-    return _Surroundings(box, near, _words(radii, norm, limits))
+    return _Surroundings(box, near, *_words(radii, norm, limits))
 
 
 def _box(
@@ -261,7 +267,9 @@ def _box(
     return Limits(tuple(map(max, low, least)), tuple(map(min, high, most)))
 
 
-def _words(radii: tuple[Fraction, ...], norm: str, limits: tuple[Amount, Amount] | None) -> str:
+def _words(
+    radii: tuple[Fraction, ...], norm: str, limits: tuple[Amount, Amount] | None
+) -> tuple[str, str]:
     least, most = number_words(min(radii), 6), number_words(max(radii), 6)
     reach = least if least == most else f"{least} to {most}, by feature,"
     inside = ""
@@ -269,4 +277,4 @@ def _words(radii: tuple[Fraction, ...], norm: str, limits: tuple[Amount, Amount]
         inside = " and the limits of the data"
         if all(isinstance(one, Fraction | float | int | str) for one in limits):
             inside = f" and within [{limits[0]}, {limits[1]}]"
-    return f"{reach} of it ({norm}){inside}"
+    return reach, f"({norm}){inside}"
