@@ -205,7 +205,10 @@ def lagrangian_by_hand(
             own = torch.where(low >= 0, y, own)
             m = multipliers[place][:, row]
             chord = high / (high - low)
-            facts = torch.stack([own * (y - own), own - y, own, chord * (y - low) - own])
+            under = own - y
+            facts = torch.stack(
+                [own * (y - own), under, own, chord * (y - low) - own, under * (-low - under)]
+            )
             bent = (low < 0) & (high > 0)
             total = total - (m * facts)[:, bent].sum()
         values.append(own)
@@ -252,7 +255,7 @@ def forms_by_hand(one: Posed, row: int) -> tuple[Tensor, Tensor]:
 
     none, forms = matrix(zeros), []
     for place, m in one.start.items():
-        for fact in range(4):
+        for fact in range(5):
             for neuron in range(m.shape[2]):
                 single = {each: other.clone() for each, other in zeros.items()}
                 single[place][fact, row, neuron] = 1
@@ -265,7 +268,7 @@ def slow_dual(one: Posed, row: int, steps: int = 1500) -> float:
     none, forms = forms_by_hand(one, row)
     start = torch.cat([m[:, row].flatten() for m in one.start.values()])
     least = torch.cat(
-        [torch.tensor([-1e9, 0, 0, 0]).repeat_interleave(m.shape[2]) for m in one.start.values()]
+        [torch.tensor([-1e9, 0, 0, 0, 0]).repeat_interleave(m.shape[2]) for m in one.start.values()]
     )
     weights = torch.full((len(none),), 0.3, dtype=torch.float64)
     moved = torch.cat([start, weights]).requires_grad_(True)

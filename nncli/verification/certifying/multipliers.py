@@ -11,7 +11,7 @@ from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
 from nncli.verification.sdp.certificate import certified
-from nncli.verification.sdp.lagrangian import SHARES
+from nncli.verification.sdp.lagrangian import FACTS, SHARES
 from nncli.verification.sdp.posing import posed, together
 from nncli.verification.sdp.quadratic_form import frame
 from nncli.verification.slopes import Choice
@@ -102,7 +102,7 @@ def certified_rows(
     found = []
     for each in together(network, torch.arange(len(rows)), len(rows)):
         whole = posed(network, query, known, rows[each]).problem
-        sizes = {place: (4, len(rows), len(one.free)) for place, one in whole.neurons.items()}
+        sizes = {place: (FACTS, len(rows), len(one.free)) for place, one in whole.neurons.items()}
         if whole.square is not None:
             sizes[SHARES] = (1, len(rows), len(whole.square.weight))
         multipliers = {

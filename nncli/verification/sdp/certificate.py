@@ -26,6 +26,7 @@ from nncli.verification.sdp.quadratic_form import Frame, Quadratic, quadratic
 DECOMPOSED = 600  # variables up to which eigenvectors are computed, to choose weights
 SPENT = (0.25, 0.8)  # shares of what may be given away that raised weights cost
 LEAST_RAISE, MORE = 1e-9, 8.0  # the first raise where nothing may be, relative to the mean weight
+NEAR = 1.3  # between raises, one too small, that are not told apart any more
 TRIES = 12  # Cholesky decompositions, each with several times the shift of the one before
 
 
@@ -150,25 +151,38 @@ def _bound(form: Quadratic, weights: Tensor, first: float, shift: float) -> floa
 
 def _raised(form: Quadratic, weights: Tensor, slack: float | None) -> tuple[float, Tensor]:
     """The bound after a raise of all weights by one amount: the best of a few, or a good one."""
-    best, kept = -float("inf"), weights
-    aimed = slack is not None and slack > 0
-    if slack is not None and aimed:
-        raises = [2 * share * slack / len(weights) for share in SPENT]
-    else:
-        least = LEAST_RAISE * (1e-9 + float(weights.mean()))
-        raises = [least * MORE**turn for turn in range(TRIES)]
-    body = form.bend.clone()
-    for extra in raises:
-        raised = weights + extra
-        body.diagonal().copy_(form.bend.diagonal() + raised)
-        found = _completed(form, body, raised)
+    body, none = form.bend.clone(), -float("inf")
+
+    def attempt(extra: float) -> float:
+        body.diagonal().copy_(form.bend.diagonal() + (weights + extra))
+        return _completed(form, body, weights + extra)
+
+    if slack is not None and slack > 0:
+        for share in SPENT:
+            extra = 2 * share * slack / len(weights)
+            found = attempt(extra)
+            if found > none:
+                return found, weights + extra
+        return none, weights
+    least = LEAST_RAISE * (1e-9 + float(weights.mean()))
+    best, high, low = none, 0.0, 0.0
+    for turn in range(TRIES):
+        extra = least * MORE**turn
+        found = attempt(extra)
+        if best > none and found <= best:
+            break
+        if found > none:
+            best, high = found, extra
+        else:
+            low = extra
+    while best > none and low and high > NEAR * low:
+        middle = (low * high) ** 0.5
+        found = attempt(middle)
         if found > best:
-            best, kept = found, raised
-        elif best > -float("inf"):
-            break
-        if aimed and best > -float("inf"):
-            break
-    return best, kept
+            best, high = found, middle
+        else:
+            low = middle
+    return best, weights + high
 
 
 def _completed(form: Quadratic, body: Tensor, weights: Tensor) -> float:

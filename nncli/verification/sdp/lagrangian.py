@@ -2,9 +2,11 @@
 
 Variables are the inputs and the outputs of those ReLUs whose sign is open. For each such ReLU, with
 y what goes in and x what comes out, `x (y - x) = 0`, `x >= y`, `x >= 0` and the chord
-`chord y + over >= x` are facts. Each is taken off the row, times a multiplier (of any sign for the
-first, not negative for the rest), so that what is left is nowhere above the row where the network
-is evaluated. ReLUs that are always active are linear, dead ones are zero: neither is a variable.
+`chord y + over >= x` are facts, and so is that `x - y`, what y is below zero, lies from 0 to some
+depth d: `(x - y) (d - x + y) >= 0`. Each is taken off the row, times a multiplier (of any sign for
+the first, not negative for the rest), so that what is left is nowhere above the row where the
+network is evaluated. ReLUs that are always active are linear, dead ones are zero: neither is a
+variable.
 
 Variables are written `centre + radius z` with z in [-1, 1]. In z the Lagrangian is
 `c + g.z + z'Hz / 2`, which is never built here: it is evaluated by a pass through the network, for
@@ -16,7 +18,7 @@ References:
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -24,12 +26,13 @@ from torch import Tensor
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Activation, Network, Sum
-from nncli.verification.relaxation import Lines, lines, unstable
+from nncli.verification.relaxation import lines, unstable
 from nncli.verification.rounding import UNIT
 
-PRODUCT, SLOPE, SIGN, CHORD = range(4)  # the facts of a ReLU, in the order of their multipliers
+PRODUCT, SLOPE, SIGN, CHORD, DEPTH = range(5)  # the facts of a ReLU, in the order of multipliers
+FACTS = 5
 SHARES = -1  # stands for a place, for the multipliers (1, R, m) of the facts of a square
-Multipliers = Mapping[int, Tensor]  # (4, R, n) by the place of the activation
+Multipliers = Mapping[int, Tensor]  # (FACTS, R, n) by the place of the activation
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,8 @@ class Neurons:
         active: (n,) 1 where what goes in is never negative, else 0.
         chord: (n,) slopes of the chords, 0 where the sign is not open.
         over: (n,) their offsets.
+        depth: (n,) how far below zero what goes in can be, 0 where the sign is not open.
+        reach: (n,) how far what goes in can be from its middle, at most, likewise.
     """
 
     parent: int
@@ -49,6 +54,13 @@ class Neurons:
     active: Tensor
     chord: Tensor
     over: Tensor
+    depth: Tensor
+    reach: Tensor
+
+    def cast(self, dtype: torch.dtype) -> "Neurons":
+        """With numbers of another type."""
+        numbers = (getattr(self, one.name).to(dtype) for one in fields(self)[1:])
+        return Neurons(self.parent, *numbers)
 
 
 @dataclass(frozen=True)
@@ -146,13 +158,7 @@ class Problem:
         return replace(
             self,
             network=self.network.cast(dtype),
-            neurons={
-                place: Neurons(
-                    one.parent,
-                    *(each.to(dtype) for each in (one.free, one.active, one.chord, one.over)),
-                )
-                for place, one in self.neurons.items()
-            },
+            neurons={place: one.cast(dtype) for place, one in self.neurons.items()},
             centre={place: one.to(dtype) for place, one in self.centre.items()},
             radius={place: one.to(dtype) for place, one in self.radius.items()},
             linear={place: one.to(dtype) for place, one in self.linear.items()},
@@ -188,21 +194,25 @@ def problem(
     last = max([*rows, *([] if square is None else [square.place])])
     neurons, centre, radius = {}, {}, {}
     centre[0], radius[0] = _halved(domain.low[0], domain.high[0])
-    for place in network.activations:
-        if place > last:
-            break
-        given = known[network.activation(place).parent]
-        line = lines("relu", given.low, given.high)
-        one = _neurons(network.activation(place), given, line)
+    reach = {0: radius[0]}
+    for place, node in enumerate(network.nodes[: max(last, 0)], start=1):
+        if isinstance(node, Sum):
+            parts = zip(node.parents, node.magnitudes, strict=True)
+            reach[place] = torch.stack([one.apply(reach[parent]) for parent, one in parts]).sum(0)
+            continue
+        given = known[node.parent]
+        one = _neurons(node, given, reach[node.parent])
         neurons[place] = one
-        middle, reach = _halved(torch.zeros_like(given.high[0]), given.high[0].clamp_min(0))
-        centre[place], radius[place] = middle * one.free, reach * one.free
+        middle, half = _halved(torch.zeros_like(given.high[0]), given.high[0].clamp_min(0))
+        centre[place], radius[place] = middle * one.free, half * one.free
+        reach[place] = radius[place] + one.active * reach[node.parent]
     found = Problem(network, neurons, centre, radius, {}, rows[max(rows)].new_zeros(0), centre[0])
     linear, offset, sizes = _variables_of(network, rows, known)
     return replace(found, linear=linear, offset=offset, sizes=sizes, square=square)
 
 
-def _neurons(node: Activation, given: Interval, line: Lines) -> Neurons:
+def _neurons(node: Activation, given: Interval, reach: Tensor) -> Neurons:
+    line = lines("relu", given.low, given.high)
     free = unstable(given.low, given.high)[0]
     active = (given.low[0] >= 0) & ~free
     kind = given.low.dtype
@@ -212,6 +222,8 @@ def _neurons(node: Activation, given: Interval, line: Lines) -> Neurons:
         active.to(kind),
         line.above[0, 0] * free,
         line.over[0, 0],
+        -given.low[0] * free,
+        reach * free,
     )
 
 

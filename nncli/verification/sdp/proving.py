@@ -12,7 +12,7 @@ from nncli.verification.domains import domain_of
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
-from nncli.verification.sdp.certificate import numbers_needed
+from nncli.verification.sdp.certificate import DECOMPOSED, numbers_needed
 from nncli.verification.sdp.lagrangian import Problem
 from nncli.verification.sdp.posing import begun, posed, together
 from nncli.verification.sdp.search import Found, Plan, climb
@@ -23,6 +23,7 @@ from nncli.verification.standing import Standing
 MOST = 20_000  # variables
 SLOPE_STEPS = 20
 NUMBERS = 200  # held for each number of a row's vectors
+LONGER = 2  # the steps of large problems, relative to others
 LEAST_ROOM = 0.02  # of the gap between bound and attack, below which bounds are hopeless
 ROOM = 1e-7  # above what is enough, for the difference between search and certificate
 
@@ -124,7 +125,7 @@ def _bounded(
     start = begun(whole, query, known, linear.choice)
     constants = query.constants[rows]
     plan = Plan(
-        steps=search.steps,
+        steps=search.steps * (1 if whole.problem.variables <= DECOMPOSED else LONGER),
         enough=constants + ROOM * (1 + constants.abs()),
         seed=search.seed,
         clock=search.clock.part(search.clock.left),

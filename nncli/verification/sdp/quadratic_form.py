@@ -14,6 +14,7 @@ from nncli.verification.network import Sum
 from nncli.verification.rounding import growth
 from nncli.verification.sdp.lagrangian import (
     CHORD,
+    DEPTH,
     PRODUCT,
     SHARES,
     SIGN,
@@ -179,11 +180,29 @@ def quadratic(problem: Problem, frame: Frame, multipliers: Multipliers, row: int
         both = m[PRODUCT].abs() * size + m[SLOPE].abs() + m[CHORD].abs() * chord
         total += float(both @ given_size + m[CHORD].abs() @ over.abs())
         total += float((m.abs().sum(dim=0) + m[PRODUCT].abs() * size) @ size)
+        if bool(m[DEPTH].any()):
+            apart = -through
+            apart[:, own] += torch.diag(r)
+            added = _depths(m[DEPTH], neurons.depth[which], a - y, apart)
+            constant, slope = constant + added.constant, slope + added.slope
+            bend, wide = bend + added.bend, size + given_size
+            total += float(2 * m[DEPTH] @ (wide * (wide + neurons.depth[which])))
     if problem.square is not None:
         added = _square(problem.square, frame, multipliers[SHARES][0, row])
         constant, slope = constant + added.constant, slope + added.slope
         bend, total = bend + added.bend, total + added.error
     return Quadratic(constant, slope, bend, 4 * growth(frame.terms) * total)
+
+
+def _depths(factor: Tensor, depth: Tensor, middle: Tensor, apart: Tensor) -> Quadratic:
+    """What is below zero, `d = middle + apart z`, in `factor d (d - depth)`."""
+    used = torch.nonzero((apart != 0).any(dim=0)).flatten()
+    narrow = apart[:, used]
+    bend = apart.new_zeros(apart.shape[1], apart.shape[1])
+    bend[used[:, None], used] = 2 * (narrow.T * factor) @ narrow
+    return Quadratic(
+        factor @ (middle * (middle - depth)), (factor * (2 * middle - depth)) @ apart, bend, 0.0
+    )
 
 
 def _square(square: Square, frame: Frame, share: Tensor) -> Quadratic:

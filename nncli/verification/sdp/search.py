@@ -21,6 +21,8 @@ BETAS = (0.5, 0.99)
 LAST = 0.02  # of the step size is left at the end
 SHAKEN = 4  # steps from one addition of noise to the next
 SETTLING = 8  # sweeps before a certificate
+FAR = 0.2  # of what is missing may be given away where it is not enough anyhow
+LONG = 20  # times that, where the last bounds of a large problem are close to enough
 SURE, BACK, HOPE = 0.4, 2, 2.0  # see `hopeless`: a share, looks back, later by earlier gains
 CHEAP = 300  # variables up to which a certificate takes less than the steps between two
 PACE = 1e-10  # seconds a certificate takes, about, for each cube of the number of variables
@@ -146,14 +148,14 @@ class _Search:
     def look(self) -> None:
         """Certify what is promising, and go on with what is open."""
         self._settle()
-        reached = value(self.problem, self.now, self.at).double()
-        slack = reached - self.enough[self.rows]
+        slack = self._slack()
         self.trail.append((self.rows, slack))
         hopeful = torch.nonzero(self.few | (slack > self.lost[self.rows])).flatten()
         if len(hopeful):
             self._certify(hopeful, None if self.few else slack[hopeful])
             # what a proof has lost tells when the next is worth its time
-            lost = (reached - self.found.bound[self.rows]).clamp(max=2 * slack.clamp_min(0))
+            lost = slack + self.enough[self.rows] - self.found.bound[self.rows]
+            lost = lost.clamp(max=2 * slack.clamp_min(0))
             self.lost[self.rows[hopeful]] = lost[hopeful]
         kept = torch.nonzero(self.found.bound[self.rows] <= self.enough[self.rows]).flatten()
         if len(kept) < len(self.rows):
@@ -174,9 +176,20 @@ class _Search:
 
     def end(self) -> None:
         """Certify what is open."""
-        for _ in range(1 if self.few else 3):
+        slack = self._slack()
+        for _ in range(LONG if not self.few and bool((slack > 0).any()) else 1):
             self._settle()
-        self._certify(torch.arange(len(self.rows)), None)
+        slack = self._slack()
+        close = self.few | (slack > 0)
+        for which, room in ((close, None), (~close, FAR * slack.abs())):
+            places = torch.nonzero(which).flatten()
+            if len(places):
+                self._certify(places, None if room is None else room[places])
+
+    def _slack(self) -> Tensor:
+        """By how much rows are more than enough, if the vectors have settled."""
+        reached = value(self.problem, self.now, self.at).double()
+        return reached - self.enough[self.rows]
 
     def _settle(self) -> None:
         for _ in range(SETTLING):
@@ -204,7 +217,13 @@ class _Search:
         for held in (self.now, self.means, self.squares, self.units):
             for place, one in held.items():
                 held[place] = one[:, kept].contiguous()
-        for other in (self.at.values, self.at.pulled, self.at.weights):
+        for other in (
+            self.at.values,
+            self.at.pulled,
+            self.at.weights,
+            self.at.origin,
+            self.at.stiff,
+        ):
             for place, one in other.items():
                 other[place] = one[kept].contiguous()
 
@@ -222,7 +241,10 @@ def _units(problem: Problem, start: Multipliers) -> dict[int, Tensor]:
         own = torch.maximum(totals[place] / counts[place], 0.1 * overall)[:, None]
         # products are of values as large as the radius, so that their multipliers are smaller
         radius = problem.radius[place].clamp_min(1e-9)
-        unit = torch.stack([own / radius, *(own.expand(-1, len(radius)) for _ in range(3))])
+        wide = torch.maximum(radius, neurons.depth / 2)
+        unit = torch.stack(
+            [own / radius, *(own.expand(-1, len(radius)) for _ in range(3)), own / wide]
+        )
         found[place] = unit * neurons.free
     if SHARES in start:
         found[SHARES] = torch.ones_like(start[SHARES])

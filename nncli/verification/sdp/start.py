@@ -34,7 +34,7 @@ def linear_start(
         choice: The slopes; by default those of CROWN.
 
     Returns:
-        (4, R, n) by the place of the activation.
+        (FACTS, R, n) by the place of the activation.
     """
     trail: dict[int, Tensor] = {}
     chosen_bound(problem.network, rows, domain, known, choice, trail=trail)
@@ -49,8 +49,6 @@ def linear_start(
             slope = (given.high > -given.low).to(factors.dtype)
         else:
             slope = one.below[0]
-        slope = slope.detach()
-        found[place] = torch.stack(
-            [torch.zeros_like(factors), slope * up, (1 - slope) * up, down]
-        ).contiguous()
+        slope, none = slope.detach(), torch.zeros_like(factors)
+        found[place] = torch.stack([none, slope * up, (1 - slope) * up, down, none]).contiguous()
     return found

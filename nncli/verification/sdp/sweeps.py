@@ -11,7 +11,7 @@ References:
     low-rank factorization. Wang et al. 2017, The mixing method.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from nncli.verification.network import Sum
 from nncli.verification.sdp.lagrangian import (
     CHORD,
+    DEPTH,
     PRODUCT,
     SHARES,
     SIGN,
@@ -29,6 +30,7 @@ from nncli.verification.sdp.lagrangian import (
     spread,
 )
 
+STEP = 0.55  # of what is stiff for certain; steps are stable from a half on
 POOL = 1 << 19  # normal numbers that noise is taken from
 
 
@@ -41,11 +43,16 @@ class Iterate:
         pulled: (R, K, n) factors that the places after an activation, or the input, have on it.
         weights: (R, n) by the same places: how hard the limit on each vector's length is pressed
             on, which are multipliers of `z^2 <= 1`.
+        origin: (R, K, n) by place, where the variables (-1 to 1) of a place were when `pulled` was
+            found; where the square of a sum of them counts.
+        stiff: (R, n) likewise, at least what that square can bend.
     """
 
     values: dict[int, Tensor]
     pulled: dict[int, Tensor]
     weights: dict[int, Tensor]
+    origin: dict[int, Tensor] = field(default_factory=dict)
+    stiff: dict[int, Tensor] = field(default_factory=dict)
 
 
 def begin(problem: Problem, rank: int, generator: torch.Generator) -> Iterate:
@@ -143,6 +150,7 @@ def sweep(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
 
 def _back(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
     waiting: dict[int, Tensor] = {}
+    stiff: dict[int, Tensor] = {}
     for place, factors in problem.linear.items():
         one = factors.new_zeros(at.values[0].shape[:2] + factors.shape[1:])
         one[:, 0] = factors
@@ -154,16 +162,25 @@ def _back(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
         if isinstance(node, Sum):
             if factors_here is not None:
                 spread(waiting, node, factors_here)
+            if place in stiff:
+                _stiffen(stiff, node, stiff.pop(place))
             continue
         if factors_here is None:
             factors_here = torch.zeros_like(at.values[place])
         at.pulled[place] = factors_here
+        own = stiff.pop(place, factors_here.new_zeros(()))
+        if own.ndim:
+            at.origin[place] = _variables(problem, at, place)
+            at.stiff[place] = STEP * 2 * problem.radius[place] * own
         _move(problem, multipliers, at, place)
         if place:
             neurons, m = problem.neurons[place], multipliers[place]
             down = factors_here * neurons.active - m[PRODUCT][:, None] * at.values[place]
-            down[:, 0] += m[SLOPE] - m[CHORD] * neurons.chord
+            down -= (2 * m[DEPTH])[:, None] * (at.values[place] - at.values[neurons.parent])
+            down[:, 0] += m[SLOPE] - m[CHORD] * neurons.chord + m[DEPTH] * neurons.depth
             parent = neurons.parent
+            hard = neurons.active * own + m[DEPTH] * neurons.reach
+            stiff[parent] = stiff[parent] + hard if parent in stiff else hard
             waiting[parent] = waiting[parent] + down if parent in waiting else down
 
 
@@ -187,15 +204,37 @@ def _move(problem: Problem, multipliers: Multipliers, at: Iterate, place: int) -
     if place:
         m = multipliers[place]
         given = at.values[problem.neurons[place].parent]
-        factors = factors - m[PRODUCT][:, None] * given
-        factors[:, 0] += m[CHORD] - m[SLOPE] - m[SIGN] + 2 * m[PRODUCT] * centre
-        bend = 2 * m[PRODUCT] * radius**2
+        both = m[PRODUCT] + m[DEPTH]
+        factors = factors - (both + m[DEPTH])[:, None] * given
+        factors[:, 0] += m[CHORD] - m[SLOPE] - m[SIGN] + 2 * both * centre
+        factors[:, 0] -= m[DEPTH] * problem.neurons[place].depth
+        bend = 2 * both * radius**2
     slope = radius * factors
+    if place in at.stiff:
+        slope = slope - at.stiff[place][:, None] * at.origin[place]
+        bend = at.stiff[place] if bend is None else bend + at.stiff[place]
     size = (slope * slope).sum(dim=1).sqrt()  # `norm` over these is tens of times slower
     limit = size if bend is None else torch.maximum(size, bend)
     at.weights[place] = (size if bend is None else size - bend).clamp_min(0)
     z = -slope / limit.clamp_min(1e-30)[:, None]
     at.values[place] = _placed(problem, place, z, at.values)
+
+
+def _stiffen(stiff: dict[int, Tensor], node: Sum, factors: Tensor) -> None:
+    """Pass what bends a sum back to what it is of."""
+    for parent, one in zip(node.parents, node.magnitudes, strict=True):
+        back = one.adjoint(factors)
+        stiff[parent] = stiff[parent] + back if parent in stiff else back
+
+
+def _variables(problem: Problem, at: Iterate, place: int) -> Tensor:
+    """The variables (R, K, n) of a place, from its values."""
+    x = at.values[place]
+    if place:
+        x = x * problem.neurons[place].free
+    x = x.clone()
+    x[:, 0] -= problem.centre[place]
+    return x / problem.radius[place].clamp_min(1e-30)
 
 
 def _placed(problem: Problem, place: int, z: Tensor, values: dict[int, Tensor]) -> Tensor:
@@ -220,6 +259,7 @@ def slopes(problem: Problem, at: Iterate) -> dict[int, Tensor]:
                 first - given,
                 first,
                 neurons.chord * given + neurons.over - first,
+                neurons.depth * (first - given) - ((x - y) ** 2).sum(dim=1),
             ]
         )
         found[place] = -facts * neurons.free
