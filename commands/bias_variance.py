@@ -197,16 +197,13 @@ def _demand_outputs(
 ) -> None:
     """Refuse outputs that cannot be, before the work."""
     from nncli.errors import UsageError
-    from nncli.formats.tables import choose_format
-    from nncli.formats.writable import demand_writable
+    from nncli.formats.tables import demand_table
 
-    targets = {output: choose_format(output, table_format)}
+    if per_example == output:
+        raise UsageError("`--per-example` and `--output` are the same file")
+    demand_table(output, format=table_format, overwrite=overwrite)
     if per_example is not None:
-        if per_example == output:
-            raise UsageError("`--per-example` and `--output` are the same file")
-        targets[per_example] = choose_format(per_example, "auto")
-    for target, form in targets.items():
-        demand_writable(target, kind="table", overwrite=overwrite, binary=form == "parquet")
+        demand_table(per_example, overwrite=overwrite)
 
 
 def _results(

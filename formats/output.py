@@ -10,6 +10,7 @@ import os
 import stat
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -142,7 +143,14 @@ def failure(target: str, error: OSError) -> Exception:
     return ArtifactError(f"cannot write {place}: {(error.strerror or str(error)).lower()}")
 
 
-def open_output(target: str, *, kind: str, overwrite: bool = False, binary: bool = True) -> Output:
+def open_output(
+    target: str,
+    *,
+    kind: str,
+    overwrite: bool = False,
+    binary: bool = True,
+    older: Callable[[Path], bool] | None = None,
+) -> Output:
     """Open an output before the work begins.
 
     Args:
@@ -151,6 +159,8 @@ def open_output(target: str, *, kind: str, overwrite: bool = False, binary: bool
             so that an input named as the output by mistake is not lost.
         overwrite: Replace an existing file whatever it is.
         binary: The content is no text, so a terminal is refused.
+        older: Whether a file is an older one of what will be written, where its format has no room
+            to say so.
 
     Returns:
         The output, a context manager: leaving it without an error renames the file into place.
@@ -168,7 +178,7 @@ def open_output(target: str, *, kind: str, overwrite: bool = False, binary: bool
         if path.exists() and not stat.S_ISREG(path.stat().st_mode):
             return _in_place(target, binary)
         if not overwrite:
-            _demand_replaceable(path, kind)
+            _demand_replaceable(path, kind, older)
         return _beside(path)
     except OSError as error:
         parent = path.parent
@@ -214,15 +224,18 @@ def _umask() -> int:
     return mask
 
 
-def _demand_replaceable(path: Path, kind: str) -> None:
+def _demand_replaceable(path: Path, kind: str, older: Callable[[Path], bool] | None) -> None:
     """Refuse to replace anything but an older artifact of the same kind, or an empty file."""
     if not path.exists() or not path.stat().st_size:
         return
     found = kind_of(path)
-    if found == kind:
+    if found == kind or (found is None and older is not None and older(path)):
         return
-    text = path.suffix.lower() in TABLE_SUFFIXES[1:]
-    reason = "has no room to say that nncli wrote it" if text else "was not written by nncli"
+    reason = "was not written by nncli"
+    if older is not None:
+        reason = "has other columns than the table to be written, so it may be somebody else's"
+    elif path.suffix.lower() in TABLE_SUFFIXES[1:]:
+        reason = "has no room to say that nncli wrote it"
     raise ArtifactError(
         f"`{path}` exists and {reason if found is None else f'holds {found}, not {kind}'}",
         hint="choose another name, or replace it with `--overwrite`",

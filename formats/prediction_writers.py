@@ -24,7 +24,7 @@ from nncli.formats.prediction_columns import (
     long_schema,
 )
 from nncli.formats.safetensors_header import TensorSpec
-from nncli.formats.tables import TableWriter, choose_format, create_table
+from nncli.formats.tables import TableWriter, create_table, demand_table
 from nncli.formats.tensors import create_tensors, spec_of
 from nncli.formats.writable import demand_writable
 
@@ -124,8 +124,7 @@ def demand_target(target: str, format: str, *, overwrite: bool = False) -> None:
         demand_suffix(target, "a safetensors file", others=others)
         demand_writable(target, kind=KIND, overwrite=overwrite)
     else:
-        form = choose_format(target, format)
-        demand_writable(target, kind=KIND, overwrite=overwrite, binary=form == "parquet")
+        demand_table(target, kind=KIND, format=format, overwrite=overwrite)
 
 
 def is_dense(target: str, format: str) -> bool:

@@ -46,7 +46,11 @@ class _ParquetSink(Sink):
         return self._begin()
 
     def write(self, data: pa.Table) -> None:
-        self._writer.write_table(data.cast(self._schema))
+        if data.schema.equals(self._schema):
+            data = data.replace_schema_metadata(self._schema.metadata)
+        else:  # which imports all of pyarrow.compute
+            data = data.cast(self._schema)
+        self._writer.write_table(data)
 
     def close(self) -> None:
         self._writer.close()
@@ -87,10 +91,18 @@ class _CsvSink(Sink):
         # the quotes tell a single column of text from text that is no table
         lone = schema.types == [pa.string()]
         self._quoting: Literal[0, 2] = csv.QUOTE_NONNUMERIC if lone else csv.QUOTE_MINIMAL
-        self._rows([schema.names])
+        self._header = [schema.names]  # with the first rows: an error before them is alone
 
     def write(self, data: pa.Table) -> None:
+        self._begin()
         self._rows(zip(*(column.to_pylist() for column in data.columns), strict=True))
+
+    def close(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
+        header, self._header = self._header, []
+        self._rows(header)
 
     def _rows(self, rows: Iterable[Iterable[Any]]) -> None:
         text = io.StringIO()

@@ -8,21 +8,22 @@ import io
 import json
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from nncli.errors import ArtifactError, UsageError, closest
 from nncli.formats.arrow_columns import column
 from nncli.formats.entry import KEY, Entry
 from nncli.formats.output import STREAMS, TENSOR_SUFFIXES, Output, demand_suffix, open_output
 from nncli.formats.sources import Source, open_source
+from nncli.formats.table_headers import has_header
 from nncli.formats.table_sinks import Sink, open_sink
+from nncli.formats.writable import demand_writable
 
 FORMATS = ("auto", "parquet", "csv", "jsonl", "json", "table", "markdown")
 SUFFIXES = {
@@ -145,6 +146,8 @@ def _read_csv(source: Source) -> pa.Table:
 
 def _empty_is_null(data: pa.Table) -> pa.Table:
     """CSV cannot tell an empty text from none; numbers have been read so already."""
+    import pyarrow.compute as pc  # which takes a tenth of a second to make its functions
+
     for place, field in enumerate(data.schema):
         if pa.types.is_string(field.type):
             column = data.column(place)
@@ -288,13 +291,49 @@ def create_table(
         UsageError: Suffix and format contradict each other.
     """
     form = choose_format(target, format)
-    output = open_output(target, kind=entry.kind, overwrite=overwrite, binary=form == "parquet")
+    output = open_output(
+        target,
+        kind=entry.kind,
+        overwrite=overwrite,
+        binary=form == "parquet",
+        older=_older(form, schema.names),
+    )
     try:
         sink = open_sink(form, output, schema, entry)
         return TableWriter(output, sink, schema, gathers=form == "parquet")
     except BaseException:
         output.discard()
         raise
+
+
+def demand_table(
+    target: str, *, kind: str = "table", format: str = "auto", overwrite: bool = False
+) -> None:
+    """Refuse the output of a table before the work whose result decides its columns.
+
+    Args:
+        target: A path, or `-` for standard output.
+        kind: The kind of artifact.
+        format: One of `FORMATS`.
+        overwrite: Replace a file that nncli did not write.
+
+    Raises:
+        ArtifactError: The output cannot be written.
+        UsageError: Suffix and format contradict each other.
+    """
+    form = choose_format(target, format)
+    demand_writable(
+        target,
+        kind=kind,
+        overwrite=overwrite,
+        binary=form == "parquet",
+        older=_older(form, None),
+    )
+
+
+def _older(form: str, names: Sequence[str] | None) -> Callable[[Path], bool] | None:
+    """Whether a file is an older table of some columns, which Parquet says itself."""
+    return None if form == "parquet" else lambda path: has_header(path, form, names)
 
 
 def write_table(

@@ -7,8 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nncli.errors import UsageError
-from nncli.formats.tables import choose_format
-from nncli.formats.writable import demand_writable
+from nncli.formats.tables import demand_table
 
 NUMBERS = ("value", "low", "high")
 
@@ -55,8 +54,7 @@ def demand_tables(targets: Mapping[str, str], *, overwrite: bool) -> None:
         ArtifactError: A file cannot be written.
     """
     for target, wanted in targets.items():
-        form = choose_format(target, wanted)
-        demand_writable(target, kind="table", overwrite=overwrite, binary=form == "parquet")
+        demand_table(target, format=wanted, overwrite=overwrite)
 
 
 def demand_different(**targets: str | None) -> None:

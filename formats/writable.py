@@ -2,13 +2,19 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from nncli.formats.output import STREAMS, open_output
 
 
 def demand_writable(
-    target: str, *, kind: str, overwrite: bool = False, binary: bool = True
+    target: str,
+    *,
+    kind: str,
+    overwrite: bool = False,
+    binary: bool = True,
+    older: Callable[[Path], bool] | None = None,
 ) -> None:
     """Refuse an output now rather than after a network has been loaded and run.
 
@@ -19,13 +25,14 @@ def demand_writable(
         kind: What will be written.
         overwrite: Replace an existing file whatever it is.
         binary: The content is no text, so a terminal is refused.
+        older: As for `open_output`.
 
     Raises:
         ArtifactError: The place cannot be written, holds a file that is not to be replaced, or is a
             terminal.
     """
     if target in STREAMS or not _is_special(Path(target)):
-        open_output(target, kind=kind, overwrite=overwrite, binary=binary).discard()
+        open_output(target, kind=kind, overwrite=overwrite, binary=binary, older=older).discard()
 
 
 def _is_special(path: Path) -> bool:

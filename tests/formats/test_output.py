@@ -198,15 +198,6 @@ def test_an_artifact_of_another_kind_is_not_replaced_by_mistake(tmp_path):
     write_tensors(str(target), {"x": np.zeros(2)}, Entry("activations"))
 
 
-def test_a_text_table_cannot_say_who_wrote_it_and_so_is_kept(tmp_path):
-    target = tmp_path / "a.csv"
-    write_table(str(target), pa.table({"x": [1]}), ENTRY)
-    with pytest.raises(ArtifactError, match="has no room to say that nncli wrote it"):
-        write_table(str(target), pa.table({"x": [2]}), ENTRY)
-    write_table(str(target), pa.table({"x": [2]}), ENTRY, overwrite=True)
-    assert target.read_text() == "x\n2\n"
-
-
 def test_what_cannot_be_an_output_is_refused_before_any_work(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(ArtifactError, match="is a folder"):
