@@ -37,6 +37,7 @@ from nncli.verification.network import Network
 from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.sharpening import Sharpening
 
+STEPS = 10
 ENOUGH = 1e-3  # of a bound: where no neuron costs so much, a linear programme says which matters
 
 
@@ -48,7 +49,7 @@ def split_relus(
     clock: Clock,
     *,
     open_violations: Tensor | None = None,
-    steps: int = 10,
+    steps: int = STEPS,
     numbers: int = 30_000_000,
     tree: Branching | None = None,
     begin: Branches | None = None,
@@ -76,15 +77,7 @@ def split_relus(
     Raises:
         OutOfTime: The deadline has passed.
     """
-    setting = Setting(
-        network,
-        query,
-        rows_of_violations(query),
-        domain_of([query.region]),
-        known,
-        steps,
-        clock.check,
-    )
+    setting = searching(network, query, known, clock, steps)
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
     branches = setting.improved(root(setting, first, tree) if begin is None else begin)
     width = sum(network.size(place) for place in range(network.last + 1))
@@ -135,6 +128,22 @@ def split_relus(
         if len(branches):
             waiting.append(split(setting, branches, scores, tree))
     return Splitting(stuck == 0, None, stuck, done)
+
+
+def searching(
+    network: Network, query: Query, known: Sequence[Interval], clock: Clock, steps: int = STEPS
+) -> Setting:
+    """What a search does not change.
+
+    Args:
+        network: The network.
+        query: The violations.
+        known: Intervals (1, n) of all places.
+        clock: The time.
+        steps: Steps of gradient for each branch.
+    """
+    rows, domain = rows_of_violations(query), domain_of([query.region])
+    return Setting(network, query, rows, domain, known, steps, clock.check)
 
 
 def _batch(waiting: list[Branches], size: int) -> Branches:

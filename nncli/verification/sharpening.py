@@ -5,10 +5,12 @@ it serves most: on branches that stand high in the tree, and again as long as it
 """
 
 from dataclasses import dataclass, replace
+from functools import reduce
 
 import torch
+from torch import Tensor
 
-from nncli.verification.branches import Branches, Setting, still_open
+from nncli.verification.branches import Branches, Setting, joined, root, still_open
 from nncli.verification.certifying.leaves import Branching
 from nncli.verification.contradiction import numbers_passed, supposed
 
@@ -92,3 +94,45 @@ class Sharpening:
 
     def _cost(self, branches: Branches) -> float:
         return CALL * len(branches.limits) + numbers_passed(self.setting.network, branches)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Whole regions whose violations were supposed, without finding a contradiction.
+
+    Attributes:
+        branches: Those that are left, in the order of their violations.
+        tree: What the intervals of all rest on, if that is recorded.
+    """
+
+    branches: Branches
+    tree: Branching | None
+
+    def among(self, violations: Tensor) -> "Begun":
+        """Those of some violations, as roots of a tree of their own.
+
+        Args:
+            violations: (K,) places, in order.
+        """
+        branches = self.branches[torch.isin(self.branches.violation, violations)]
+        tree = None if self.tree is None else self.tree.roots(branches.node)
+        return Begun(replace(branches, node=torch.arange(len(branches))), tree)
+
+
+def begun(setting: Setting, which: Tensor, numbers: int, tree: Branching | None) -> Begun:
+    """Suppose violations, as long as that gains.
+
+    Args:
+        setting: The network and the question.
+        which: (K,) places of the violations, in order.
+        numbers: Numbers held at once, about.
+        tree: Takes what intervals rest on; its roots are the violations.
+    """
+    sharpening = Sharpening(setting, numbers, tree)
+    branches = setting.improved(root(setting, which, tree))
+    waiting = [branches[still_open(branches)]]
+    while (due := sharpening.due(waiting)) is not None:
+        waiting.insert(0, sharpening.sharpened(due))
+    waiting = [one for one in waiting if len(one)] or [branches[:0]]
+    left = reduce(joined, waiting)
+    return Begun(left[left.violation.argsort()], tree)

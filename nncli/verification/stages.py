@@ -1,7 +1,6 @@
 """The stages of a proof: each notes what it finds of a query, cheap ones first."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -10,20 +9,22 @@ from torch import Tensor
 from nncli.verification.backward import below
 from nncli.verification.certifying.leaves import Branching
 from nncli.verification.certifying.recording import record_lines, record_slopes, record_tree
-from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
 from nncli.verification.falsifying import falsify
 from nncli.verification.input_splitting import Splitting, split_inputs
 from nncli.verification.intervals import least_of_rows
 from nncli.verification.milp import solve_exactly
-from nncli.verification.network import Network
-from nncli.verification.relu_splitting import split_relus
+from nncli.verification.relu_splitting import searching, split_relus
 from nncli.verification.sdp.proving import Search, promising, semidefinite_margins
+from nncli.verification.sharpening import begun
 from nncli.verification.slopes import ascend
 from nncli.verification.squares import without_squares
 from nncli.verification.standing import Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
 from nncli.verification.trees import Tree
+from nncli.verification.work import Confirm, Setting, Work
+
+__all__ = ["AUTO", "AUTO_OF_SQUARES", "STAGES", "Confirm", "Setting", "Stage", "Work"]
 
 FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed,
 SOME_INPUTS = 200  # unless halving boxes comes to its end, as far as one can tell after
@@ -31,43 +32,6 @@ TRIAL_SHARE, LONGEST_TRIAL = 0.01, 1.0
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
 SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
 SLOPE_STEPS, INNER_STEPS = (20, 100), 20
-Confirm = Callable[[Tensor], bool]
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How to go about it.
-
-    Attributes:
-        method: `auto`, or the name of a stage: that one, and what it rests on.
-        timeout: Seconds for a property.
-        seed: Of the attack's starts.
-        numbers: Numbers of float64 held at once, about.
-        record: Whether to record what makes a re-proof quick.
-    """
-
-    method: str = "auto"
-    timeout: float = float("inf")
-    seed: int = 0
-    numbers: int = 60_000_000
-    record: bool = False
-
-    @property
-    def tree(self) -> Tree | None:
-        """What takes the tree of a search, if it is recorded."""
-        return Tree() if self.record else None
-
-
-@dataclass
-class Work:
-    """One property under way."""
-
-    network: Network
-    confirm: Confirm
-    setting: Setting
-    clock: Clock
-    seconds: dict[str, float] = field(default_factory=dict)
-    counterexample: Tensor | None = None
 
 
 class Stage(NamedTuple):
@@ -207,10 +171,26 @@ def _few_inputs(standing: Standing) -> bool:
     return _free_inputs(standing) <= FEW_INPUTS
 
 
+def _contradict(work: Work, standing: Standing) -> None:
+    """Suppose that violations happen; those that contradict themselves cannot."""
+    if work.setting.method == "auto" and _few_inputs(standing):
+        return
+    which = standing.left
+    tree = Branching() if work.setting.record else None
+    setting = searching(work.network, standing.query, standing.known, work.clock)
+    standing.begun = begun(setting, which, work.setting.numbers, tree)
+    closed = torch.nonzero(~torch.isin(which, standing.begun.branches.violation)).flatten()
+    if tree is not None and len(closed):
+        record_tree(standing, "contradiction", which[closed], tree.roots(closed))
+    margins = torch.full((len(closed),), CLOSED, dtype=torch.float64)
+    standing.note("contradiction", margins, which[closed])
+
+
 def _split_relus(work: Work, standing: Standing) -> None:
     if work.setting.method == "auto" and _few_inputs(standing):
         return
     tree = Branching() if work.setting.record else None
+    start = None if standing.begun is None else standing.begun.among(standing.left)
     found = split_relus(
         work.network,
         standing.query,
@@ -219,9 +199,10 @@ def _split_relus(work: Work, standing: Standing) -> None:
         work.clock,
         open_violations=standing.left,
         numbers=work.setting.numbers,
-        tree=tree,
+        tree=tree if start is None else start.tree,
+        begin=None if start is None else start.branches,
     )
-    _searched(work, standing, found, "relu-split", tree)
+    _searched(work, standing, found, "relu-split", tree if start is None else start.tree)
 
 
 def _semidefinite(work: Work, standing: Standing) -> None:
@@ -277,13 +258,27 @@ STAGES = {
     "attack-again": Stage(_more_attack, (), "look for counterexamples from more starts"),
     "alpha-crown": Stage(_slopes, ("ibp", "crown"), "linear bounds of optimised slopes"),
     "input-split": Stage(_split_inputs, (), "branch and bound over the inputs"),
+    "contradiction": Stage(
+        _contradict,
+        ("ibp", "crown", "alpha-crown"),
+        "suppose that it is violated, tighten all intervals by that, until they contradict it",
+    ),
     "sdp": Stage(
         _semidefinite, ("ibp", "crown", "alpha-crown"), "semidefinite bounds (SDP), certified"
     ),
     "relu-split": Stage(
-        _split_relus, ("ibp", "crown", "alpha-crown"), "branch and bound over signs of ReLUs"
+        _split_relus,
+        ("ibp", "crown", "alpha-crown"),
+        "branch and bound over signs of ReLUs",
     ),
     "milp": Stage(_exactly, ("ibp", "crown"), "mixed-integer programme (small networks)"),
 }
-AUTO = ("attack", "ibp", "crown", "alpha-crown", "attack-again", "input-split", "sdp", "relu-split")
-AUTO_OF_SQUARES = (*AUTO[:5], "sdp", "input-split", "relu-split")  # squares cost linear bounds most
+CHEAP = ("attack", "ibp", "crown", "alpha-crown", "attack-again")
+AUTO = (*CHEAP, "input-split", "contradiction", "sdp", "relu-split")
+AUTO_OF_SQUARES = (
+    *AUTO[:5],
+    "sdp",
+    "input-split",
+    "contradiction",
+    "relu-split",
+)  # squares cost linear bounds most

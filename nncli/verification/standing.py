@@ -8,6 +8,7 @@ from torch import Tensor
 from nncli.verification.certifying.parts import Part
 from nncli.verification.intervals import Interval
 from nncli.verification.queries import Query
+from nncli.verification.sharpening import Begun
 from nncli.verification.slopes import Choice
 
 
@@ -25,6 +26,7 @@ class Standing:
         deciders: The stage that excluded each violation, empty where none has.
         effort: What `known` took: -1 interval arithmetic, 0 linear bounds, more the steps for their
             slopes.
+        begun: What supposing the violations has left, if that was tried.
         parts: What makes a re-proof quick, where it is recorded.
     """
 
@@ -35,6 +37,7 @@ class Standing:
     choice: Choice = field(default_factory=Choice)
     deciders: list[str] = field(default_factory=list)
     effort: int = -1
+    begun: Begun | None = None
     parts: list[Part] = field(default_factory=list)
 
     @staticmethod

@@ -26,6 +26,7 @@ EPSILON = {
     "crown": "0.02",
     "alpha-crown": "0.03",
     "input-split": "0.05",
+    "contradiction": "0.045",
     "relu-split": "0.045",
     "milp": "0.045",
     "sdp": "0.045",

@@ -216,6 +216,7 @@ CHECKS: Mapping[str, Check] = {
     "alpha-crown": _slopes,
     "input-split": _boxes,
     "sdp": _multipliers,
+    "contradiction": _signs,
     "relu-split": _signs,
     "milp": _signs,
 }

@@ -1,6 +1,6 @@
 """What closed the leaves of a search over signs of ReLUs, and where intervals were tightened."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 
@@ -52,6 +52,18 @@ class Branching(Tree):
         """Keep what better intervals of branches rest on; without it they cannot be had again."""
         self.supposed.append((branches.node, branches.choice))
 
+    def roots(self, nodes: Tensor) -> "Branching":
+        """The tree of some roots, of which none is divided.
+
+        Args:
+            nodes: (K,) which, in the order that they are to have.
+        """
+        found = Branching(room=self.room)
+        found.plant(len(nodes))
+        found.nodes, found.choices = _renumbered(zip(self.nodes, self.choices, strict=True), nodes)
+        found.supposed = list(zip(*_renumbered(self.supposed, nodes), strict=True))
+        return found
+
     def tensors(self) -> dict[str, Tensor]:
         """The leaves and their slopes and multipliers, by name, and those of better intervals."""
         found = {}
@@ -62,6 +74,20 @@ class Branching(Tree):
             found[SUPPOSED_NODES] = torch.cat([nodes for nodes, _ in self.supposed])
             found |= {f"{SUPPOSED}{name}": one for name, one in whole.items()}
         return found
+
+
+def _renumbered(
+    stored: Iterable[tuple[Tensor, Choice]], kept: Tensor
+) -> tuple[list[Tensor], list[Choice]]:
+    """What is stored of some nodes, which are numbered anew."""
+    nodes, choices = [], []
+    for told, choice in stored:
+        same = told[:, None] == kept
+        there = torch.nonzero(same.any(dim=1)).flatten()
+        if len(there):
+            nodes.append(same[there].long().argmax(dim=1))
+            choices.append(choice[there])
+    return nodes, choices
 
 
 def _whole(choices: list[Choice]) -> Choice:
