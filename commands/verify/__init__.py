@@ -19,6 +19,7 @@ METHODS = (
     "crown",
     "alpha-crown",
     "input-split",
+    "contradiction",
     "sdp",
     "relu-split",
     "milp",
