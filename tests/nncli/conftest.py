@@ -1,0 +1,74 @@
+"""What tests of measures of similarity share: pairs of layers, seeded."""
+
+import numpy as np
+import pytest
+
+SEED = 20210803
+
+
+def latent_pair(rng, n, k, d1, d2):
+    latents = rng.standard_normal((n, k))
+    to_x, to_y = rng.standard_normal((k, d1)), rng.standard_normal((k, d2))
+    x = latents @ to_x + 0.5 * rng.standard_normal((n, d1)) + 2.0
+    y = latents @ to_y + 0.5 * rng.standard_normal((n, d2)) - 1.0
+    return x, y
+
+
+def tall(rng):
+    return latent_pair(rng, 200, 10, 32, 48)
+
+
+def square(rng):
+    return latent_pair(rng, 200, 10, 40, 40)
+
+
+def rotated(rng):
+    x, _ = square(np.random.default_rng(SEED))
+    rotation, _ = np.linalg.qr(rng.standard_normal((40, 40)))
+    return x, 3.0 * (x @ rotation) + 5.0
+
+
+def affine(rng):
+    x, _ = square(np.random.default_rng(SEED))
+    return x, x @ rng.standard_normal((40, 40)) + 1.0
+
+
+def dead(rng):
+    x, y = tall(rng)
+    x[:, 1], x[:, 2], x[:, 3] = x[:, 0], 0.0, 7.0
+    return x, y
+
+
+def offset(rng):
+    x, y = tall(rng)
+    return (x + 1e4).astype(np.float32), (y - 1e4).astype(np.float32)
+
+
+CASES = {
+    "tall": tall,
+    "square": square,
+    "wide": lambda rng: latent_pair(rng, 40, 6, 96, 64),
+    "rot": rotated,
+    "affine": affine,
+    "null": lambda rng: (rng.standard_normal((200, 32)), rng.standard_normal((200, 48))),
+    "dead": dead,
+    "offset": offset,
+    "self": lambda rng: (tall(rng)[0],) * 2,
+}
+
+
+SAME_FEATURES = ("gram", "sliced-wasserstein")  # of which both sides must have as many
+
+
+@pytest.fixture(scope="session")
+def case():
+    """Give a pair of layers by its name, cut to as many features where a measure needs that."""
+
+    def made(name, measure=None):
+        x, y = CASES[name](np.random.default_rng(SEED))
+        if measure in SAME_FEATURES:
+            width = min(x.shape[1], y.shape[1])
+            return x[:, :width], y[:, :width]
+        return x, y
+
+    return made
