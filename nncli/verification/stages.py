@@ -132,7 +132,7 @@ def _slopes(work: Work, standing: Standing) -> None:
         standing.note("alpha-crown", query.excluded(margins)[0])
         if work.setting.record:
             record_slopes(standing, rows_left, found.choice)
-        if turn or not len(standing.left):
+        if turn or not len(standing.left) or _halves_next(work, standing):
             return
         effort = Effort(
             steps=INNER_STEPS, numbers=work.setting.numbers // 4, pause=work.clock.check
@@ -141,6 +141,11 @@ def _slopes(work: Work, standing: Standing) -> None:
             work.network, domain_of([query.region]), effort, _limits(work, standing)
         )
         standing.effort = INNER_STEPS
+
+
+def _halves_next(work: Work, standing: Standing) -> bool:
+    """Whether boxes will be halved, which beats better intervals of the whole."""
+    return work.setting.method == "auto" and _few_inputs(standing)
 
 
 def _split_inputs(work: Work, standing: Standing) -> None:
