@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from nncli.verification.convolution_map import Convolution
+from nncli.verification.cropped_map import cropped, inner_box, window
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
-from nncli.verification.maps import Dense, Map, Scale, Select, Sparse
+from nncli.verification.maps import Dense, Map, Scale, Select, Sparse, sparse
 from nncli.verification.network import Activation, Extreme, Network, Node, Sum
 from nncli.verification.relaxation import Lines
 
 TILE = 256  # numbers that are bounded together, about
+MANY = 50_000  # entries of a matrix from which on it is kept as what it was
 WORTH = 0.5  # share of the numbers before a place from which on its field is no gain
 
 
@@ -133,10 +135,9 @@ def field_of(network: Network, place: int, numbers: Tensor) -> Field | None:
         if isinstance(node, Activation):
             nodes.append(replace(node, parent=renamed[node.parent], size=len(kept)))
             continue
-        used = [k for k, parent in enumerate(node.parents) if len(entries[old][k][0])]
+        used = [k for k, parent in enumerate(node.parents) if len(entries[old][k][1])]
         maps = tuple(
-            _narrowed(node.maps[k], entries[old][k], len(kept), needed[node.parents[k]])
-            for k in used
+            _narrowed(node.maps[k], entries[old][k], kept, needed[node.parents[k]]) for k in used
         )
         parents = tuple(renamed[node.parents[k]] for k in used)
         extreme = _extreme(node, kept, needed)
@@ -192,7 +193,10 @@ def _needed(
 
 
 def _entries(one: Map, rows: Tensor) -> Entries | None:
-    """Entries of some rows of a map; `None` where it has all."""
+    """Entries of some rows of a map; `None` where it has all.
+
+    Of a convolution with many there are no numbers, and the columns are those of a box.
+    """
     every = torch.arange(len(rows))
     if isinstance(one, Scale):
         return every, rows, one.factor[rows]
@@ -206,7 +210,11 @@ def _entries(one: Map, rows: Tensor) -> Entries | None:
         before = torch.searchsorted(which, every)
         at = starts[rows][which] + torch.arange(len(which)) - before[which]
         return which, columns[at], one.matrix.values()[at]
-    return _windows(one, rows) if isinstance(one, Convolution) else None
+    if not isinstance(one, Convolution):
+        return None
+    if len(rows) * one.weight[0].numel() > MANY:
+        return every[:0], inner_box(one, window(one, rows)), one.weight.new_zeros(0)
+    return _windows(one, rows)
 
 
 def _windows(one: Convolution, rows: Tensor) -> Entries:
@@ -228,13 +236,18 @@ def _windows(one: Convolution, rows: Tensor) -> Entries:
     return which[inside], column[inside], numbers[inside]
 
 
-def _narrowed(one: Map, entries: Entries, rows: int, columns: Tensor) -> Map:
+def _narrowed(one: Map, entries: Entries, kept: Tensor, columns: Tensor) -> Map:
     """Some rows and columns of a map, from its entries there; columns are in order."""
     which, column, numbers = entries
+    rows = len(kept)
+    if isinstance(one, Convolution) and not len(numbers):
+        return cropped(one, kept, columns)
     column = torch.searchsorted(columns, column)
-    if len(which) == rows and isinstance(one, Select):
-        return Select(column, len(columns))
-    if rows == len(columns) and isinstance(one, Scale):
+    if isinstance(one, Select):
+        return Select(torch.full_like(kept, -1).index_put((which,), column), len(columns))
+    if isinstance(one, Scale) and rows == len(columns):
         return Scale(numbers)
+    if isinstance(one, Sparse) and rows * len(columns) > MANY:
+        return sparse(which, column, numbers, (rows, len(columns)))
     weight = torch.zeros(rows, len(columns), dtype=numbers.dtype)
     return Dense(weight.index_put((which, column), numbers, accumulate=True))

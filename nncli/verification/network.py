@@ -5,7 +5,7 @@ Everything else is written in these (`nncli.verification.lowering`): a maximum i
 So there is one relaxation to get right for each function, and every method works on all networks.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -195,11 +195,10 @@ class Network:
 def _cast(one: Any, dtype: torch.dtype) -> Any:
     """A map with numbers of another type; places stay whole numbers."""
     held = {each.name: getattr(one, each.name) for each in fields(one)}
-    return replace(
-        one,
-        **{
-            name: value.to(dtype)
-            for name, value in held.items()
-            if isinstance(value, Tensor) and value.is_floating_point()
-        },
-    )
+    changed: dict[str, Any] = {
+        name: value.to(dtype)
+        for name, value in held.items()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+    inner = {name: _cast(value, dtype) for name, value in held.items() if is_dataclass(value)}
+    return replace(one, **changed, **inner)
