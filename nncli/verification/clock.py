@@ -30,6 +30,10 @@ class Clock:
         """Seconds until the deadline, negative after it."""
         return self.seconds - self.spent
 
+    def going(self) -> bool:
+        """Whether there is any."""
+        return self.left > 0
+
     def check(self) -> None:
         """Go on.
 

@@ -32,6 +32,7 @@ TRIAL_SHARE, LONGEST_TRIAL = 0.01, 1.0
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
 SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
 SLOPE_STEPS, INNER_STEPS = (20, 100), 20
+INNER_SHARE = 0.2  # of the time left, for the slopes of intermediate bounds: searches want it too
 
 
 class Stage(NamedTuple):
@@ -134,8 +135,13 @@ def _slopes(work: Work, standing: Standing) -> None:
             record_slopes(standing, rows_left, found.choice)
         if turn or not len(standing.left) or _halves_next(work, standing):
             return
+        auto = work.setting.method == "auto"
+        within = work.clock.part((INNER_SHARE if auto else 1.0) * work.clock.left)
         effort = Effort(
-            steps=INNER_STEPS, numbers=work.setting.numbers // 4, pause=work.clock.check
+            steps=INNER_STEPS,
+            numbers=work.setting.numbers // 4,
+            pause=work.clock.check,
+            worth=within.going,
         )
         standing.known = tightened(
             work.network, domain_of([query.region]), effort, _limits(work, standing)

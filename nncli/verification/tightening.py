@@ -2,7 +2,7 @@
 
 The lines of an activation are as good as the interval of what goes into it, so each of these is
 bounded by its own backward pass through the places before it (full CROWN), and where asked with
-slopes found for it by gradient (alpha-CROWN with X
+slopes found for it by gradient (alpha-CROWN with slopes of its own for every intermediate bound).
 Numbers that interval arithmetic already shows on one side of a ReLU's kink are left as they are.
 """
 
@@ -31,13 +31,16 @@ class Effort:
         backward: Whether to bound them by backward passes; otherwise by interval arithmetic.
         steps: Steps of gradient for the slopes of each; 0 takes the rule of CROWN.
         numbers: Factors held at once, at most: what bounds memory.
-        pause: Called between portions; it may raise, when time is up.
+        pause: Called between portions and steps; it may raise, when time is up.
+        worth: Asked between portions, whether there is time for steps; where there is none, the
+            rest is bounded by the rule of CROWN.
     """
 
     backward: bool = True
     steps: int = 0
     numbers: int = 30_000_000
     pause: Callable[[], None] = lambda: None
+    worth: Callable[[], bool] = lambda: True
 
 
 BACKWARD = Effort()
@@ -131,7 +134,7 @@ def _bounded(
                 domain=domain,
                 found=found,
                 relaxed=relaxed,
-                steps=effort.steps,
+                effort=effort,
             )
             low[:, chosen] = torch.maximum(low[:, chosen], bound[:, : len(chosen)])
             high[:, chosen] = torch.minimum(high[:, chosen], -bound[:, len(chosen) :])
@@ -146,7 +149,7 @@ def _both(
     domain: Domain,
     found: Sequence[Interval],
     relaxed: Mapping[int, Lines],
-    steps: int,
+    effort: Effort,
 ) -> Tensor:
     """Lower bounds (B, 2 K) of some numbers of a place, then of what they are negated."""
     field = field_of(network, place, chosen)
@@ -157,6 +160,7 @@ def _both(
     each = torch.arange(len(chosen))
     picked[0, each, chosen] = 1
     picked[0, each + len(chosen), chosen] = -1
-    if steps:
-        return ascend(network, {place: picked}, domain, found, steps=steps).bound
-    return below(network, {place: picked}, domain, found, relaxed).bound
+    rows, steps = {place: picked}, effort.steps
+    if steps and effort.worth():
+        return ascend(network, rows, domain, found, steps=steps, pause=effort.pause).bound
+    return below(network, rows, domain, found, relaxed).bound
