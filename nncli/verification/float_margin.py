@@ -7,13 +7,16 @@ raised constants, over a region that holds every float32 input there is to consi
 real numbers like any other, and then no input can violate the property itself in float32.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from nncli.errors import ArtifactError
+from nncli.forward import Batch, run
 from nncli.verification.clock import Clock, OutOfTime
 from nncli.verification.exact import Asked
 from nncli.verification.float32.errors import Traced, traced
@@ -44,19 +47,54 @@ class Strengthened:
         return self.margin < float("inf")
 
 
-def demand_single(network: nn.Module, name: str) -> None:
+def demand_single(network: nn.Module, shape: Sequence[int], name: str) -> None:
     """Refuse a network that does not compute in float32.
 
+    Args:
+        network: The network.
+        shape: Shape of one example.
+        name: What it is called.
+
     Raises:
-        ArtifactError: It has weights of another type.
+        ArtifactError: It has weights of another type, or takes numbers to half precision.
+        MismatchError: It cannot take such an example.
     """
     for path, one in (*network.named_parameters(), *network.named_buffers()):
         if one.is_floating_point() and one.dtype != torch.float32:
             raise ArtifactError(
-                f"`{name}` has weights of {str(one.dtype).removeprefix('torch.')} (`{path}`), and "
-                "`--float-margin` is about networks in float32",
+                f"`{name}` has weights of {_told(one)} (`{path}`), and `--float-margin` is about "
+                "networks in float32",
                 hint=WAY_OUT,
             )
+    with torch.inference_mode(), _Watching(name):
+        run(network, Batch(0, torch.zeros(1, *shape), None))
+
+
+class _Watching(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees what `torch.autocast` does, which leaves numbers of float64 alone."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.name = name
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # to skip it, torch would import the compiler
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in made if isinstance(made, list | tuple) else (made,):
+            if isinstance(one, Tensor) and one.is_floating_point() and one.element_size() < 4:
+                raise ArtifactError(
+                    f"`{self.name}` takes numbers to {_told(one)}, and `--float-margin` is about "
+                    "networks in float32",
+                    hint=WAY_OUT,
+                )
+        return made
+
+
+def _told(one: Tensor) -> str:
+    return str(one.dtype).removeprefix("torch.")
 
 
 def strengthened_in_time(
@@ -104,10 +142,10 @@ def strengthened(question: Asked, original: Original, effort: Effort) -> Strengt
     found: dict[int, Violation] = {}
     margin = 0.0
     for query in queries(wide):
-        run = traced(original, query.region, effort)
+        rounding = traced(original, query.region, effort)
         for place in query.numbers:
             one = wide.violations[place]
-            raised = _raised(run, one.outputs)
+            raised = _raised(rounding, one.outputs)
             margin = max(margin, float(raised.max()) if len(raised) else 0.0)
             constants = torch.nextafter(one.constants + raised, torch.tensor(torch.inf).double())
             found[place] = replace(one, constants=constants)

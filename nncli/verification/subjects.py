@@ -90,7 +90,7 @@ class Subject:
         from nncli.verification.float32.original import original
         from nncli.verification.float_margin import demand_single
 
-        demand_single(self.original, self.name)
+        demand_single(self.original, self.network.shape, self.name)
         found = original(self.original, self.network.shape, source=self.name)
         middle = torch.full((self.network.inputs,), 0.5, dtype=torch.float64)
         same = torch.equal(found.network(middle), self.network(middle))

@@ -137,6 +137,7 @@ def _lowered(
         raise ArtifactError(f"what `{source}` puts out does not depend on the input")
     _finish(builder, value, answer.store.label)
     traced = None if value.traced is None else value.traced.flatten()
+    assert tape is None or traced is not None, "all outputs are taken down"
     return Network(builder.inputs, tuple(builder.nodes), tuple(shape)), traced
 
 

@@ -88,6 +88,7 @@ class Tape:
         def take(work: Work, function: Any, *given: Any, **named: Any) -> Any:
             for one in _inner(given):
                 self.demand_stored(work, one)
+                self._demand_placed(work, name, one)
                 if isinstance(one, Marked) and (name == "where" or name not in MOVING):
                     raise self._refusal(work, one.mark.operator)
             if name in MOVING:
@@ -139,6 +140,12 @@ class Tape:
                 "those are rounded is not known",
                 hint="leave out `--float-margin`, or store the numbers in the checkpoint",
             )
+
+    def _demand_placed(self, work: Work, name: str, given: Any) -> None:
+        """Refuse numbers that came about without being taken down."""
+        value = given.value if isinstance(given, Marked) else given
+        if isinstance(value, Value) and value.parts and value.traced is None:
+            raise self._refusal(work, name)
 
     def _refusal(self, work: Work, name: str) -> ArtifactError:
         name = name.removeprefix("_").removeprefix("native_")
