@@ -38,7 +38,12 @@ def has_header(path: Path, form: str, names: Sequence[str] | None) -> bool:
         return True
     if names is None:
         return bool(found) and all(OURS.fullmatch(one) for one in found)
-    return found == _PRINTED.get(form, list)(names)
+    return _lasting(found) == _lasting(_PRINTED.get(form, list)(names))
+
+
+def _lasting(names: list[str]) -> list[str]:
+    """The columns that are there in every run: notes are only where something is to be said."""
+    return names[:-1] if names[-1:] == ["note"] else names
 
 
 def header_of(path: Path, form: str) -> Found:

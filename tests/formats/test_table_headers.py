@@ -27,7 +27,7 @@ def test_a_text_table_is_replaced_by_one_of_the_same_columns(suffix, rows, tmp_p
 @pytest.mark.parametrize(
     "other",
     [
-        TABLE.append_column("note", pa.array(["", "x"])),
+        TABLE.append_column("remark", pa.array(["", "x"])),
         TABLE.select(["value", "layer", "p_max"]),
         TABLE.select(["layer", "value"]),
     ],
@@ -72,6 +72,14 @@ def test_what_is_no_table_of_ours_is_kept_from_the_start(suffix, content, tmp_pa
         with pytest.raises(ArtifactError, match="exists and"):
             refused()
     assert target.read_bytes() == content
+
+
+@pytest.mark.parametrize("suffix", TEXTS)
+def test_notes_come_and_go(suffix, tmp_path):
+    target = str(tmp_path / f"a{suffix}")
+    noted = TABLE.append_column("note", pa.array(["", "x"]))
+    for one in (TABLE, noted, TABLE):
+        write_table(target, one, ENTRY)
 
 
 def test_an_empty_file_is_replaced_as_ever(tmp_path):
