@@ -42,7 +42,8 @@ METHODS = (
     type=options.artifact,
     multiple=True,
     metavar="FILE",
-    help="A property in plain words (repeatable): `input 0 in [0, 1]`, `y[2] is largest`.",
+    help="A property in plain words (repeatable): `input 0 in [0, 1]`, `y[2] is largest`, "
+    "`always |y - x| <= 0.5`.",
 )
 @click.option(
     "--instances",
