@@ -20,11 +20,11 @@ import torch
 from torch import Tensor
 
 from nncli.verification.rounding import UNIT, growth
-from nncli.verification.sdp.lagrangian import SHARES, SLOPE, Multipliers, Problem
+from nncli.verification.sdp.lagrangian import LARGE, SHARES, SLOPE, Multipliers, Problem
 from nncli.verification.sdp.quadratic_form import Frame, Quadratic, quadratic
 
-DECOMPOSED = 600  # variables up to which eigenvectors are computed, to choose weights
 SPENT = (0.25, 0.8)  # shares of what may be given away that raised weights cost
+SPENT_ANYHOW = (0.1, 0.3, 1.0, 3.0, 10.0)  # likewise, of what is missing
 LEAST_RAISE, MORE = 1e-9, 8.0  # the first raise where nothing may be, relative to the mean weight
 NEAR = 1.3  # between raises, one too small, that are not told apart any more
 TRIES = 12  # Cholesky decompositions, each with several times the shift of the one before
@@ -80,7 +80,7 @@ def proved(
         multipliers: Of the facts; negative ones count as 0 where a fact is an inequality.
         weights: (R, n) multipliers of `z^2 <= 1` by place; see `sweeps.Iterate`.
         slack: (R,) how much of the bound may be given away, for a quick proof that is good enough;
-            by default as little as possible.
+            negative where some is missing, for any that is found quickly. By default the best.
 
     Returns:
         The bounds.
@@ -157,9 +157,9 @@ def _raised(form: Quadratic, weights: Tensor, slack: float | None) -> tuple[floa
         body.diagonal().copy_(form.bend.diagonal() + (weights + extra))
         return _completed(form, body, weights + extra)
 
-    if slack is not None and slack > 0:
-        for share in SPENT:
-            extra = 2 * share * slack / len(weights)
+    if slack is not None and slack:
+        for share in SPENT if slack > 0 else SPENT_ANYHOW:
+            extra = 2 * share * abs(slack) / len(weights)
             found = attempt(extra)
             if found > none:
                 return found, weights + extra
@@ -232,7 +232,7 @@ def _balanced(
 
 def _eigenvectors(matrix: Tensor) -> tuple[Tensor, Tensor] | None:
     """Eigenvalues and eigenvectors, `None` where that takes too long or fails."""
-    if len(matrix) > DECOMPOSED:
+    if len(matrix) > LARGE:  # eigenvectors would take too long
         return None
     try:
         values, vectors = torch.linalg.eigh(matrix)

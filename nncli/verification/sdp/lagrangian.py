@@ -19,6 +19,7 @@ References:
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ from nncli.verification.rounding import UNIT
 
 PRODUCT, SLOPE, SIGN, CHORD, DEPTH = range(5)  # the facts of a ReLU, in the order of multipliers
 FACTS = 5
+LARGE = 600  # variables
 SHARES = -1  # stands for a place, for the multipliers (1, R, m) of the facts of a square
 Multipliers = Mapping[int, Tensor]  # (FACTS, R, n) by the place of the activation
 
@@ -135,10 +137,15 @@ class Problem:
         last = max([0, *self.neurons])
         return last if self.square is None else max(last, self.square.place)
 
-    @property
+    @cached_property
     def variables(self) -> int:
         """N."""
         return sum(int((one > 0).sum()) for one in self.radius.values())
+
+    @property
+    def large(self) -> bool:
+        """Whether to save time, by float32 and steps that may prove too long."""
+        return self.variables > LARGE
 
     def picked(self, rows: Tensor) -> "Problem":
         """Some of the rows.

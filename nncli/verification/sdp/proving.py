@@ -1,7 +1,7 @@
 """Semidefinite bounds of the rows of a query."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,8 +12,8 @@ from nncli.verification.domains import domain_of
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
-from nncli.verification.sdp.certificate import DECOMPOSED, numbers_needed
-from nncli.verification.sdp.lagrangian import Problem
+from nncli.verification.sdp.certificate import numbers_needed
+from nncli.verification.sdp.lagrangian import Multipliers, Problem
 from nncli.verification.sdp.posing import begun, posed, together
 from nncli.verification.sdp.search import Found, Plan, climb
 from nncli.verification.slopes import Choice, ascend
@@ -23,7 +23,8 @@ from nncli.verification.standing import Standing
 MOST = 20_000  # variables
 SLOPE_STEPS = 20
 NUMBERS = 200  # held for each number of a row's vectors
-LONGER = 2  # the steps of large problems, relative to others
+LONGER, AGAIN = 2, 0.5  # steps of the second search of a large problem, by the first; their size
+MISSED = 1 / 6  # of what linear bounds have missed, which the second search may make up for
 LEAST_ROOM = 0.02  # of the gap between bound and attack, below which bounds are hopeless
 ROOM = 1e-7  # above what is enough, for the difference between search and certificate
 
@@ -124,13 +125,47 @@ def _bounded(
     whole = posed(network, query, known, rows)
     start = begun(whole, query, known, linear.choice)
     constants = query.constants[rows]
+    open_by = (-margins).clamp_min(0)
     plan = Plan(
-        steps=search.steps * (1 if whole.problem.variables <= DECOMPOSED else LONGER),
+        steps=search.steps,
         enough=constants + ROOM * (1 + constants.abs()),
         seed=search.seed,
         clock=search.clock.part(search.clock.left),
-        give_up=search.give_up,
+        give_up=MISSED * open_by if search.give_up else None,
+        quick=whole.problem.large,
     )
     found = climb(whole.problem, start, plan)
+    if whole.problem.large:
+        found = _again(whole.problem, found, start, MISSED * open_by, plan)
     margins = torch.maximum(margins, query.margins(found.bound[None], rows)[0])
     return margins, found, linear.choice
+
+
+def _again(
+    problem: Problem, found: Found, linear: Multipliers, missed: Tensor, plan: Plan
+) -> Found:
+    """Search on for rows that are nearly good enough, if all others are."""
+    enough = torch.as_tensor(plan.enough)
+    rows = torch.nonzero(found.bound <= enough).flatten()
+    if not len(rows) or bool((found.reached < enough - missed)[rows].any()):
+        return found
+    second = replace(
+        plan,
+        steps=LONGER * plan.steps,
+        enough=enough[rows],
+        clock=plan.clock.part(plan.clock.left),
+        give_up=None if plan.give_up is None else 0 * missed[rows],
+        quick=False,
+        rate=AGAIN * plan.rate,
+    )
+    begun_at = {place: one[:, rows] for place, one in found.multipliers.items()}
+    first = {place: one[:, rows] for place, one in linear.items()}
+    more = climb(problem.picked(rows), begun_at, second, first)
+    better = more.bound > found.bound[rows]
+    kept = rows[better]
+    found.bound[kept] = more.bound[better]
+    for place, one in more.multipliers.items():
+        found.multipliers[place][:, kept] = one[:, better]
+    for place, weight in more.weights.items():
+        found.weights[place][kept] = weight[better]
+    return found

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from nncli.verification.clock import Clock
-from nncli.verification.sdp.certificate import DECOMPOSED, proved
-from nncli.verification.sdp.lagrangian import SHARES, SLOPE, Multipliers, Problem
+from nncli.verification.network import Sum
+from nncli.verification.sdp.certificate import proved
+from nncli.verification.sdp.lagrangian import DEPTH, SHARES, SLOPE, Multipliers, Problem
 from nncli.verification.sdp.quadratic_form import frame
 from nncli.verification.sdp.sweeps import begin, shake, slopes, sweep, value
 
@@ -21,7 +22,6 @@ BETAS = (0.5, 0.99)
 LAST = 0.02  # of the step size is left at the end
 SHAKEN = 4  # steps from one addition of noise to the next
 SETTLING = 8  # sweeps before a certificate
-FAR = 0.2  # of what is missing may be given away where it is not enough anyhow
 LONG = 20  # times that, where the last bounds of a large problem are close to enough
 SURE, BACK, HOPE = 0.4, 2, 2.0  # see `hopeless`: a share, looks back, later by earlier gains
 CHEAP = 300  # variables up to which a certificate takes less than the steps between two
@@ -41,7 +41,9 @@ class Plan:
         enough: Bounds above this are good enough.
         seed: Of the noise.
         clock: The time; when it is up, the best bounds so far count.
-        give_up: Whether to stop when a row will not be good enough, as it seems.
+        give_up: (R,) by how much rows may miss what is enough; to stop when one will miss it by
+            more, as it seems. By default none.
+        quick: Whether to leave out the depths of ReLUs of the input, which take long.
     """
 
     steps: int = 200
@@ -52,7 +54,8 @@ class Plan:
     enough: float | Tensor = float("inf")
     seed: int = 0
     clock: Clock = field(default_factory=Clock)
-    give_up: bool = False
+    give_up: Tensor | None = None
+    quick: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,32 +67,38 @@ class Found:
             start, where the variables are few.
         multipliers: Those of the bounds.
         weights: Of the variables (R, n) by place, as the certificate takes them.
+        reached: (R,) what the vectors came to in the end where a bound is not good enough, which
+            proves nothing.
     """
 
     bound: Tensor
     multipliers: Multipliers
     weights: dict[int, Tensor]
+    reached: Tensor
 
 
-def climb(problem: Problem, start: Multipliers, plan: Plan) -> Found:
+def climb(
+    problem: Problem, start: Multipliers, plan: Plan, linear: Multipliers | None = None
+) -> Found:
     """Raise the bounds of rows, each row with its own multipliers.
 
     Args:
         problem: The rows, in float64.
         start: Multipliers to begin with.
         plan: How to search.
+        linear: Multipliers of the linear bounds, for the size of steps; by default the start.
 
     Returns:
         The best certified bounds.
     """
-    search = _Search(problem, start, plan)
+    search = _Search(problem, start, plan, start if linear is None else linear)
     for turn in range(1, plan.steps + 1):
-        if plan.clock.left < search.reserve or not len(search.rows):
+        if plan.clock.left < search.reserve * len(search.rows) or not len(search.rows):
             break
         search.step(turn)
         if turn % plan.every == 0 and turn < plan.steps:
             search.look()
-            if plan.give_up and search.hopeless(turn / plan.steps):
+            if plan.give_up is not None and search.hopeless(turn / plan.steps, plan.give_up):
                 break
     if len(search.rows):
         search.end()
@@ -99,10 +108,12 @@ def climb(problem: Problem, start: Multipliers, plan: Plan) -> Found:
 class _Search:
     """The rows that are still open, and the best that was found for all."""
 
-    def __init__(self, problem: Problem, start: Multipliers, plan: Plan) -> None:
+    def __init__(
+        self, problem: Problem, start: Multipliers, plan: Plan, linear: Multipliers
+    ) -> None:
         self.whole, self.plan, self.frame = problem, plan, frame(problem)
         self.few = problem.variables <= CHEAP
-        single = problem.variables > DECOMPOSED
+        single = problem.large
         kind = torch.float32 if single else torch.float64
         self.reserve = PACE * float(problem.variables) ** 3 if single else 0.0
         self.rows = torch.arange(problem.rows)
@@ -114,9 +125,14 @@ class _Search:
             torch.full((problem.rows,), -torch.inf, dtype=torch.float64),
             {place: one.clone() for place, one in start.items()},
             {place: one.new_zeros(problem.rows, len(one)) for place, one in problem.radius.items()},
+            torch.full((problem.rows,), torch.inf, dtype=torch.float64),
         )
         self.problem = problem.cast(kind)
-        self.units = {place: one.to(kind) for place, one in _units(problem, start).items()}
+        self.units = {place: one.to(kind) for place, one in _units(problem, linear).items()}
+        if plan.quick:
+            for place, one in self.units.items():
+                if place > 0 and _of_input(problem, place):
+                    one[DEPTH] = 0
         self.now = {place: one.to(kind, copy=True) for place, one in start.items()}
         self.means = {place: torch.zeros_like(one) for place, one in self.now.items()}
         self.squares = {place: torch.zeros_like(one) for place, one in self.now.items()}
@@ -152,27 +168,32 @@ class _Search:
         self.trail.append((self.rows, slack))
         hopeful = torch.nonzero(self.few | (slack > self.lost[self.rows])).flatten()
         if len(hopeful):
+            if not self.few:  # a proof takes longer
+                self._settle()
+                self._settle()
             self._certify(hopeful, None if self.few else slack[hopeful])
             # what a proof has lost tells when the next is worth its time
             lost = slack + self.enough[self.rows] - self.found.bound[self.rows]
-            lost = lost.clamp(max=2 * slack.clamp_min(0))
+            lost = lost.clamp(max=1.3 * slack.clamp_min(0))
             self.lost[self.rows[hopeful]] = lost[hopeful]
         kept = torch.nonzero(self.found.bound[self.rows] <= self.enough[self.rows]).flatten()
         if len(kept) < len(self.rows):
             self._keep(kept)
 
-    def hopeless(self, done: float) -> bool:
+    def hopeless(self, done: float, allowed: Tensor) -> bool:
         """Whether some row will not get there: bounds rise ever more slowly.
 
         Args:
             done: Share of the steps that are done.
+            allowed: (R,) by how much rows may miss what is enough.
         """
         if done < SURE or len(self.trail) <= BACK or not len(self.rows):
             return False
         (before, past), (rows, slack) = self.trail[-1 - BACK], self.trail[-1]
         gained = slack - past[torch.searchsorted(before, rows)]
         still = torch.isin(rows, self.rows)
-        return bool((slack + HOPE * gained.clamp_min(0) < 0)[still].any())
+        later = slack + HOPE * gained.clamp_min(0) + allowed[rows]
+        return bool((later < 0)[still].any())
 
     def end(self) -> None:
         """Certify what is open."""
@@ -181,10 +202,11 @@ class _Search:
             self._settle()
         slack = self._slack()
         close = self.few | (slack > 0)
-        for which, room in ((close, None), (~close, FAR * slack.abs())):
+        for which, room in ((close, None), (~close, slack)):
             places = torch.nonzero(which).flatten()
             if len(places):
                 self._certify(places, None if room is None else room[places])
+        self.found.reached[self.rows] = slack + self.enough[self.rows]
 
     def _slack(self) -> Tensor:
         """By how much rows are more than enough, if the vectors have settled."""
@@ -226,6 +248,11 @@ class _Search:
         ):
             for place, one in other.items():
                 other[place] = one[kept].contiguous()
+
+
+def _of_input(problem: Problem, place: int) -> bool:
+    node = problem.network.nodes[problem.neurons[place].parent - 1]
+    return isinstance(node, Sum) and 0 in node.parents
 
 
 def _units(problem: Problem, start: Multipliers) -> dict[int, Tensor]:

@@ -30,7 +30,7 @@ from nncli.verification.sdp.lagrangian import (
     spread,
 )
 
-STEP = 0.55  # of what is stiff for certain; steps are stable from a half on
+STEP, INNER_STEP = 0.55, 0.25  # of what is stiff at most: sure to do; what does beyond the input
 POOL = 1 << 19  # normal numbers that noise is taken from
 
 
@@ -171,7 +171,8 @@ def _back(problem: Problem, multipliers: Multipliers, at: Iterate) -> None:
         own = stiff.pop(place, factors_here.new_zeros(()))
         if own.ndim:
             at.origin[place] = _variables(problem, at, place)
-            at.stiff[place] = STEP * 2 * problem.radius[place] * own
+            step = INNER_STEP if place and problem.large else STEP
+            at.stiff[place] = step * 2 * problem.radius[place] * own
         _move(problem, multipliers, at, place)
         if place:
             neurons, m = problem.neurons[place], multipliers[place]
