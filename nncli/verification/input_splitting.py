@@ -31,9 +31,11 @@ from nncli.verification.trees import Tree
 
 FEW = 8  # fewer boxes than this are halved twice, so that batches fill up
 FINEST = 1e-12  # of the width at the start: what is no wider is not halved any more
-SPEEDUP = 10.0  # that a search may yet have: its first leaves are its deepest ones
-PATIENCE = 50  # times the trial where every box is cut: formulas are such, images are not
 MUCH = 0.5  # of an input's width: a box of which so much is cut off is bounded again first
+SOON = 0.03  # of the time that is left, within which a search should end to go on after its trial
+# A search in which this share of boxes is cut a lot works on something like a formula (of texts and
+# images it is 0.2 or less), for which nothing is better: it has so many trials, and all the time.
+PROPAGATING, TRIALS = 0.5, 40
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def split_inputs(
     while waiting:
         clock.check()
         enough = most is not None and done > most
-        patience = 0.0 if trial is None else trial * (1 + PATIENCE * propagated / max(done, 1))
-        if enough or (trial is not None and not _promises(waiting, clock, started, patience)):
+        patient = propagated > PROPAGATING * done
+        if enough or (trial is not None and not _promises(waiting, clock, started, trial, patient)):
             return Splitting(False, None, sum(map(len, waiting)), done)
         boxes = batch_of(waiting)
         done += len(boxes)
@@ -175,13 +177,15 @@ def _bounded(network: Network, query: Query, rows: Tensor, boxes: Boxes, clock: 
     )
 
 
-def _promises(waiting: list[Boxes], clock: Clock, started: float, trial: float) -> bool:
-    """Whether a search is worth going on with: its rate so far, and better ones, end it in time."""
+def _promises(
+    waiting: list[Boxes], clock: Clock, started: float, trial: float, patient: bool
+) -> bool:
+    """Whether a search is worth going on with: at its rate so far it ends soon."""
     spent = clock.spent - started
-    if spent < trial:
+    if spent < trial * (TRIALS if patient else 1):
         return True
     left = min(1.0, sum(float(one.share.sum()) for one in waiting))
-    return (1 - left) * clock.left * SPEEDUP >= left * spent
+    return (1 - left) * clock.left * (1.0 if patient else SOON) >= left * spent
 
 
 def _weights(margins: Tensor) -> Tensor:
