@@ -1,9 +1,10 @@
 """Decide every task of a call in turn, and write what is known of it."""
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nncli.errors import UsageError
+from nncli.errors import NncliWarning, UsageError
 from nncli.options import lineage
 from nncli.options.progress import progress
 
@@ -71,6 +72,9 @@ def _decided(task: "Task", margin: float, given: dict[str, Any]) -> "Answer":
     from nncli.verification.portfolio import decide
     from nncli.verification.stages import Setting
 
+    if task.asked.squares is not None and given["method"] == "milp":
+        told = "`--method milp` decides linear conditions; quadratic ones stay unknown"
+        warnings.warn(told, NncliWarning, stacklevel=2)
     setting = Setting(
         given["method"] if margin < float("inf") else "attack",
         task.seconds,

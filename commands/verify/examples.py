@@ -1,7 +1,9 @@
 """What `nncli verify` is asked about examples: that nearby inputs keep their class, or outputs."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from nncli.commands.verify.questions import Questions, Task
@@ -43,6 +45,11 @@ def near(checkpoints: tuple[str, ...], given: dict[str, Any]) -> Questions:
     _demand_classes(examples, given)
     extents = _extents(given)
     files = [one.file for one in extents if one.file is not None]
+    if files and given["lipschitz"]:
+        raise UsageError(
+            "`--lipschitz` is about distances, for which `--epsilon` is one number",
+            hint=f"leave out `--epsilon {files[0].name}`, or give the least of its numbers",
+        )
     for file in files:
         file.demand_fit(tuple(examples.x.shape[1:]))
     origins = survey(expand(checkpoints), given["arch"], "cpu")
@@ -79,8 +86,6 @@ def _extents(given: dict[str, Any]) -> list[Extent]:
 
 
 def _extent(text: str) -> Extent:
-    import os
-
     from nncli.formats.exact_numbers import exact_number
     from nncli.formats.radii import read_radii
 
@@ -121,7 +126,7 @@ def _neighbourhoods(
                     asked = _keeps_class(subject, str(name), row, label, extent.amount, **shared)
                 else:
                     asked = _keeps_output(subject, str(name), row, change, extent.amount, **shared)
-                    keys["output_change"] = _number(change)
+                    keys["output_change"] = float(Fraction(change))
                 yield Task(subject, asked, given["timeout"], keys, label, row, change)
 
 
@@ -151,12 +156,6 @@ def _labels(subject: "Subject", examples: "Dataset", flat: Any, given: dict[str,
         return [None] * len(flat)
     known: list[int] = examples.y.tolist()
     return known
-
-
-def _number(text: str) -> float:
-    from fractions import Fraction
-
-    return float(Fraction(text))
 
 
 def _subjects(

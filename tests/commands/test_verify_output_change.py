@@ -141,6 +141,14 @@ def test_a_violated_specification_shows_an_input_in_its_box(folder):
     assert rows[0]["words"].startswith("holds if Y_1 Y_2 + 4 >= Y_0^2, for X_0 in [0, 1]")
 
 
+def test_milp_says_that_it_is_not_for_quadratic_demands(folder):
+    done, rows = near(
+        folder, "--epsilon", "0.1", "--output-change", "0.3", "--method", "milp", "--limit", "1"
+    )
+    assert (done.exit_code, rows[0]["verdict"]) == (4, "unknown")
+    assert "decides linear conditions" in " ".join(done.output.split())
+
+
 def test_equal_questions_give_equal_tables(folder):
     words = ("--epsilon", folder / "radii.csv", "--output-change", "0.3")
     near(folder, *words)
@@ -170,6 +178,7 @@ REFUSED = [
     (["--epsilon", "0.1", "--output-change", "1", "--lipschitz"], 2, "has no `--output-change`"),
     (["--epsilon", "0.1", "--output-change", "1", "--float-margin"], 3, "linear conditions"),
     (["--epsilon", "0.1"], 3, "`--output-change D` how far"),
+    (["--epsilon", "{}/radii.csv", "--truth", "answer", "--lipschitz"], 2, "is one number"),
 ]
 
 
