@@ -251,6 +251,24 @@ class Computing(nn.Module):
         return F.linear(x, self.weight / 3)
 
 
+class General(nn.Module):
+    """A product and a sum with factors, as graphs write them."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.layer, self.factor = nn.Linear(3, 2), factor
+
+    def forward(self, x):
+        return 1.0 * (x @ self.layer.weight.T) + self.factor * self.layer.bias
+
+
+def test_factors_of_weights_that_round_nothing_are_taken():
+    for factor in (1.0, 0.5, -1.0):
+        assert float(errors(General(factor), (3,), box([0.0] * 3, [1.0] * 3)).max()) < 1e-5
+    with pytest.raises(ArtifactError, match=r"from weights each time .*`mul`"):
+        errors(General(0.3), (3,), box([0.0] * 3, [1.0] * 3))
+
+
 class Choosing(nn.Module):
     """A leaky ReLU by its definition."""
 

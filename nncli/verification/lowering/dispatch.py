@@ -141,7 +141,7 @@ def _plain(work: Work, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """What torch makes of tensors that do not depend on the example."""
     made = func(*args, **kwargs)
     if work.tape is not None:
-        work.tape.plain(func, args, made)
+        work.tape.plain(func, args, kwargs, made)
     return made
 
 

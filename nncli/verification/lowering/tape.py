@@ -33,6 +33,7 @@ COPYING = frozenset(
         *("select_scatter", "slice_scatter", "stack", "view_copy", "where", "zero", "zeros_like"),
     )
 )
+EXACT = ("add", "mul", "sub")
 NARROW = (torch.float16, torch.bfloat16)
 
 
@@ -109,15 +110,21 @@ class Tape:
 
         return take
 
-    def plain(self, function: Any, given: Any, made: Any) -> None:
-        """Note what an operator makes that takes nothing which depends on the example."""
+    def plain(self, function: Any, given: Any, named: Mapping[str, Any], made: Any) -> None:
+        """Note what an operator makes that takes nothing which depends on the example.
+
+        One sum or product whose real result is a float32 number is that number in float32, too: in
+        `1.0 * bias`, which graphs have.
+        """
         name = function._schema.name.partition("::")[2]
         taken = [one for one in _inner(given) if _is_floating(one)]
         is_copy = name.removesuffix("_") in COPYING or any(
             one.alias_info is not None and not one.alias_info.is_write
             for one in function._schema.returns
         )
-        if not taken or (is_copy and not any(self.is_computed(one) for one in taken)):
+        is_whole = not any(self.is_computed(one) for one in taken)
+        is_exact = name in EXACT and not named and all(map(_is_single, (*given, made)))
+        if not taken or (is_whole and (is_copy or is_exact)):
             return
         for one in _inner((made, given[0] if name.endswith("_") else None)):
             if _is_floating(one):  # kept, so that its memory is not used again
@@ -157,12 +164,18 @@ class Tape:
 
 def _demand_single(work: Work, given: Any) -> None:
     """Refuse to move constants that float32 cannot hold."""
-    numbers = torch.tensor(given) if isinstance(given, float) else given
-    if _is_floating(numbers) and not bool((numbers.float().double() == numbers.double()).all()):
+    if (_is_floating(given) or isinstance(given, float)) and not _is_single(given, least=0.0):
         raise ArtifactError(
             f"{work.where} puts in numbers that float32 cannot hold",
             hint="leave out `--float-margin`: then verdicts are about real numbers",
         )
+
+
+def _is_single(given: Any, least: float = 2.0**-126) -> bool:
+    """Whether all of some numbers are float32 numbers, not smaller than what may be flushed."""
+    numbers = torch.as_tensor(given).double()
+    held = (numbers.float().double() == numbers) & ((numbers == 0) | (numbers.abs() >= least))
+    return bool(held.all())
 
 
 def _is_floating(one: Any) -> bool:
