@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from nncli.errors import ArtifactError
 from nncli.verification.backward import below
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import intervals
@@ -22,6 +24,13 @@ class Extremes(nn.Module):
         return torch.cat([x.amax((2, 3)), x.amin((2, 3))], dim=1)
 
 
+class Uneven(nn.Module):
+    """A pool as ONNX and TensorFlow have it: more padding at one end than at the other."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.pad(x, (0, 1, 2, 1), value=-torch.inf), 3, 2)
+
+
 POOLS = {
     "pairs": nn.MaxPool2d(2),
     "overlapping": nn.MaxPool2d(3, 2, ceil_mode=True),
@@ -29,6 +38,7 @@ POOLS = {
     "dilated": nn.MaxPool2d(2, 1, dilation=2),
     "adaptive": nn.AdaptiveMaxPool2d((2, 3)),
     "extremes": Extremes(),
+    "uneven": Uneven(),
 }
 
 
@@ -130,3 +140,12 @@ def test_constants_above_maxima_make_bounds_better() -> None:
         gain = linear_bounds(network, domain) - linear_bounds(network, domain, caps=False)
         gains.append(gain.mean())
     assert torch.stack(gains).mean() > 0
+
+
+def test_a_pool_over_padding_alone_is_refused() -> None:
+    class Beyond(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.max_pool2d(F.pad(x, (0, 0, 0, 2), value=-torch.inf), (2, 1), (1, 1))
+
+    with pytest.raises(ArtifactError, match="nothing but padding"):
+        lower(Beyond(), SHAPE, source="net")

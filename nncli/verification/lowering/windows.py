@@ -15,6 +15,7 @@ from nncli.verification.lowering.maxima import maximum
 from nncli.verification.lowering.values import Part, Value
 from nncli.verification.lowering.work import Handler, Mark, Marked, Work
 from nncli.verification.maps import sparse
+from nncli.verification.network import Sum
 
 
 def sliding(
@@ -97,12 +98,30 @@ def adaptive_max_pool(work: Work, func: Any, x: Value, sizes: Sequence[int]) -> 
 
 
 def _maxima(work: Work, x: Value, windows: Sequence[Tensor], *, indices: bool) -> Any:
+    x = _without_edges(work, x)
     for back, places in enumerate(reversed(windows), 1):
         part = _pure(x)
         candidates = part.index.movedim(-back, -1)[..., places.clamp_min(0)]
         candidates = torch.where(places >= 0, candidates, -1).movedim(-2, -1 - back)
-        x = maximum(work.builder, part.place, candidates)
+        empty = (candidates < 0).all(-1)  # of edges alone: an edge for the dimensions to come
+        candidates = torch.where(empty[..., None], 0, candidates)
+        found = _pure(maximum(work.builder, part.place, candidates))
+        x = Value(found.index.shape, (Part(found.place, torch.where(empty, -1, found.index)),))
+    if bool((_pure(x).index < 0).any()):
+        raise work.refuse("max_pool", " with a window of nothing but padding")
     return _with_places(work, x, "max_pool") if indices else x
+
+
+def _without_edges(work: Work, x: Value) -> Value:
+    """A value whose edges of minus infinity are no numbers: what uneven padding is made of."""
+    part = _pure(x)
+    node = work.builder.nodes[part.place - 1] if part.place else None
+    if not isinstance(node, Sum) or not bool(node.bias.isneginf().any()):
+        return x
+    edge = node.bias.isneginf()
+    place = work.builder.sum(node.parents, node.maps, torch.where(edge, 0.0, node.bias))
+    there = (part.index >= 0) & ~edge[part.index.clamp_min(0)]
+    return Value(x.shape, (Part(place, torch.where(there, part.index, -1)),))
 
 
 def extreme(work: Work, func: Any, x: Value, over: Any = None, keep: bool = False) -> Any:
