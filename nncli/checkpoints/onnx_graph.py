@@ -5,6 +5,7 @@ an ordinary PyTorch module that can be captured, differentiated and attacked. Wh
 is refused, and every such node is named before anything runs.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -74,7 +75,7 @@ class Reader:
             self._step(node, title_of(node, place), batch, layers[place])
             for place, node in enumerate(nodes)
         )
-        return Graph(inputs, outputs, tuple(steps), self.weights)
+        return _with_batch(Graph(inputs, outputs, tuple(steps), self.weights))
 
     def _demand_known(self) -> None:
         """Refuse operators that are not in the table, all of them at once."""
@@ -129,6 +130,30 @@ class Reader:
             spread=many,
             layers=layers,
         )
+
+
+def _with_batch(graph: Graph) -> Graph:
+    """A graph of matrices that takes one vector, as one that takes a batch of one of them."""
+    given, *others = graph.inputs
+    matrices = any(one.tensor.ndim > 1 for one in graph.weights.values())
+    if others or not matrices or len(given.shape) != 1 or given.shape[0] in (None, 1):
+        return graph
+    batch = replace(given, name=f"{given.name}:batch", shape=(1, *given.shape))
+    first = Step(
+        label=f"`{given.name}`",
+        function=lambda x: x.squeeze(0),
+        positional=(Value(batch.name),),
+        results=(given.name,),
+    )
+    made = graph.outputs[0]
+    last = Step(
+        label=f"`{made}`",
+        function=lambda y: y.reshape(1, -1),
+        positional=(Value(made),),
+        results=(f"{made}:batch",),
+    )
+    outputs = (f"{made}:batch", *graph.outputs[1:])
+    return replace(graph, inputs=(batch,), outputs=outputs, steps=(first, *graph.steps, last))
 
 
 def _on_one_device(operator: Operator, node: Node, *given: Tensor | None, **named: Any) -> Any:

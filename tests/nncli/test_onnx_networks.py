@@ -331,6 +331,13 @@ def test_a_form_of_an_operator_that_is_not_known_is_named(tmp_path: Path) -> Non
         resolve(written(tmp_path / "a.onnx", model)).module(torch.ones(2, 4))
 
 
+def test_padding_that_runtimes_differ_about_is_refused(tmp_path: Path) -> None:
+    settings = {"kernel_shape": [2], "dilations": [2], "auto_pad": "SAME_UPPER"}
+    model = graph([node("MaxPool", "x", "y", name="wide", **settings)], inputs={"x": [1, 1, 7]})
+    with pytest.raises(ArtifactError, match="node `wide`: nncli cannot run `MaxPool` with `auto_"):
+        resolve(written(tmp_path / "a.onnx", model)).module(torch.ones(1, 1, 7))
+
+
 def test_a_second_result_matters_only_if_somebody_needs_it(tmp_path: Path) -> None:
     nodes = [node("Dropout", "x", "d mask"), node("Relu", "d", "y")]
     model = graph(nodes, inputs={"x": [None, 4]})
@@ -379,3 +386,20 @@ def test_names_of_graphs_become_paths_that_can_stand_side_by_side() -> None:
     assert names.weight("fc") == "fc__"
     assert names.layer("forward") == "forward_"
     assert names.layer("") == "_"
+
+
+def test_a_network_that_takes_one_vector_takes_a_batch_of_examples(tmp_path: Path) -> None:
+    weights = {"first": normal(7, 5), "bias": normal(7), "second": normal(3, 7)}
+    nodes = [
+        node("MatMul", "first x", "m"),  # weights on the left: no batch fits in between
+        node("Add", "m bias", "a"),
+        node("Relu", "a", "r"),
+        node("MatMul", "second r", "y"),
+    ]
+    model = graph(nodes, inputs={"x": [5]}, weights=weights)
+    read = resolve(written(tmp_path / "vector.onnx", model))
+    assert read.input_shape == (5,)
+    x = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = read.module(x)
+    assert close(found, torch.stack([peer(model, one) for one in x]))
