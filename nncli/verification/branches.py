@@ -14,7 +14,7 @@ from nncli.verification.queries import Query
 from nncli.verification.slopes import Choice, ascend, chosen_bound, joined_choices
 from nncli.verification.trees import Tree
 
-ROUNDS = 8  # of tightening, at most: near a counterexample there is always a little to gain
+ROUNDS = 16  # of tightening, at most: near a counterexample there is always a little to gain
 
 
 @dataclass(frozen=True)

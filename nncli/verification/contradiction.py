@@ -34,7 +34,7 @@ from nncli.verification.rounding import TINY, UNIT, growth
 from nncli.verification.slopes import RATE, SPLIT_RATE
 
 STEPS, DECAY = 3, 0.95  # more steps gain less than going through all layers again
-FIRST = 0.3  # weights at the start, in widths of the interval over what the margin lacks
+STARTS = (0.05, 0.2, 0.6)  # weights to begin with, in widths over what the margin lacks
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def numbers_passed(network: Network, branches: Branches) -> float:
             low, high = branches.limits[place]
             rows = 2.0 * float(unstable(low, high).any(dim=0).sum())
             found += rows * before
-    return found * len(branches) * (STEPS + 3)
+    return found * len(branches) * (STEPS + 5)
 
 
 def _within(
@@ -175,8 +175,9 @@ def _climbed(bounded: Bounded, margins: Margins) -> tuple[Choice, Tensor]:
     shape = (len(bounded.domain), bounded.picked.shape[1])
     conditions = added.cut.offset.shape[1]
     scale = (search.width / added.lacking[:, None])[..., None]
-    shares = torch.full((*shape, conditions), FIRST / conditions).requires_grad_(True)
-    now = _first(search, added, FIRST / conditions * scale)
+    shares = _first_shares(search, added, scale, shape).repeat(1, 1, conditions) / conditions
+    shares.requires_grad_(True)
+    now = _first(search, added, shares.detach()[..., :1] * scale)
     slopes = [one.below for one in now.slopes.values() if one.below is not None]
     groups = [Group(slopes, RATE, most=1.0), Group([shares], RATE)]
     groups.append(Group(list(now.multipliers.values()), SPLIT_RATE))
@@ -194,6 +195,21 @@ def _climbed(bounded: Bounded, margins: Margins) -> tuple[Choice, Tensor]:
         if turn < STEPS:
             optimiser.climb(bound.sum())
     return kept.cast(torch.float64), (kept_shares * scale).double()
+
+
+def _first_shares(
+    search: Bounded, margins: Margins, scale: Tensor, shape: tuple[int, int]
+) -> Tensor:
+    """The best of a few weights (B, R, 1) for each row, as yet without a search."""
+    conditions = margins.cut.offset.shape[1]
+    tried = []
+    for start in STARTS:
+        weights = (start / conditions * scale).expand(*shape, -1)
+        choice = _first(search, margins, weights)
+        with torch.no_grad():
+            many = weights.repeat(1, 1, conditions)
+            tried.append(_bound(search, margins, choice, many, rounding=False))
+    return torch.tensor(STARTS)[torch.stack(tried).argmax(dim=0)][..., None]
 
 
 def _first(search: Bounded, margins: Margins, weights: Tensor) -> Choice:

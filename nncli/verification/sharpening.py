@@ -14,7 +14,7 @@ from nncli.verification.branches import Branches, Setting, joined, root, still_o
 from nncli.verification.certifying.leaves import Branching
 from nncli.verification.contradiction import numbers_passed, supposed
 
-CREDIT = 3e8  # numbers that may be passed back for the roots, before there is a search
+CREDIT = 1e9  # numbers that may be passed back for the roots, before there is a search
 CALL = 2e6  # numbers that are passed back in the time that a few small matrices take
 SHARE = 0.5  # of what the search passes back, for intervals
 PASSES = 10  # back through the network for each branch that is bounded, beside steps of gradient
