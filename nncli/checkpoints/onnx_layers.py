@@ -32,10 +32,12 @@ def pads_of(node: Node, x: Tensor, kernel: list[int]) -> tuple[list[int], list[i
         return [0] * places, [0] * places
     strides = node.get("strides") or [1] * places
     dilations = node.get("dilations") or [1] * places
+    if any(gap != 1 for gap in dilations):  # ONNX Runtime leaves the gaps out, or refuses
+        raise node.refuse(f"with `auto_pad` {rule} and `dilations`, which runtimes differ about")
     low, high = [], []
-    for size, width, by, gap in zip(x.shape[2:], kernel, strides, dilations, strict=True):
+    for size, width, by in zip(x.shape[2:], kernel, strides, strict=True):
         out = -(-size // by)
-        total = max((out - 1) * by + (width - 1) * gap + 1 - size, 0)
+        total = max((out - 1) * by + width - size, 0)
         small, large = total // 2, total - total // 2
         low.append(small if rule == "SAME_UPPER" else large)
         high.append(large if rule == "SAME_UPPER" else small)
