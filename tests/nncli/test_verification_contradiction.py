@@ -203,7 +203,7 @@ def test_a_violation_that_happens_is_never_contradicted() -> None:
 
 
 def test_roots_left_over_keep_what_their_intervals_rest_on() -> None:
-    network, question = hard(0.2, 3)
+    network, question = hard(0.3, 3)
     setting = setting_of(network, question)
     tree = Branching()
     which = torch.arange(3)
