@@ -269,6 +269,38 @@ def test_factors_of_weights_that_round_nothing_are_taken():
         errors(General(0.3), (3,), box([0.0] * 3, [1.0] * 3))
 
 
+class Constant(nn.Module):
+    """A function with a number that float32 does not hold."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+
+@pytest.mark.parametrize(
+    ("function", "x", "real"),
+    [
+        (lambda x: x + 0.1, 0.0, Fraction(0.1)),
+        (lambda x: 0.1 - x, 0.0, Fraction(0.1)),
+        (lambda x: x.clamp(max=0.1), 1.0, Fraction(0.1)),
+        (lambda x: x * 0.1, 1.0, Fraction(0.1)),
+        (lambda x: x / 0.1, 1.0, 1 / Fraction(0.1)),
+        (lambda x: F.leaky_relu(x, 0.1), -1.0, -Fraction(0.1)),
+        (lambda x: F.softshrink(x, 0.1), 1.0, 1 - Fraction(0.1)),
+        (lambda x: F.hardtanh(x, -0.1, 2.0), -1.0, -Fraction(0.1)),
+        (F.hardsigmoid, 1.0, Fraction(2, 3)),
+    ],
+)
+def test_numbers_that_float32_does_not_hold_are_rounded_first(function, x, real):
+    net = Constant(function)
+    (room,) = errors(net, (1,), box([x], [x])).tolist()
+    off = abs(Fraction(float(net(torch.tensor([[x]])))) - real)
+    assert 0 < off <= Fraction(room)
+
+
 class Choosing(nn.Module):
     """A leaky ReLU by its definition."""
 

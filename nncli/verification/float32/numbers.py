@@ -80,5 +80,5 @@ def term(one: Any) -> tuple[Tensor, Tensor]:
     """The error and the size of an argument; constants are rounded to float32."""
     if isinstance(one, Numbers):
         return one.error, one.whole
-    number = torch.as_tensor(one).double()
+    number = torch.as_tensor(one, dtype=torch.float64)
     return (number - number.float().double()).abs(), number.abs()

@@ -148,7 +148,7 @@ def mapped(value: Value, made: Value, one: Map) -> Link | None:
 
 
 def _flat(number: Any, like: Tensor) -> Tensor:
-    return torch.as_tensor(number).double().expand(like.shape)
+    return torch.as_tensor(number, dtype=torch.float64).expand(like.shape)
 
 
 def _sum(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Link]:

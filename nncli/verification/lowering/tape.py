@@ -173,7 +173,7 @@ def _demand_single(work: Work, given: Any) -> None:
 
 def _is_single(given: Any, least: float = 2.0**-126) -> bool:
     """Whether all of some numbers are float32 numbers, not smaller than what may be flushed."""
-    numbers = torch.as_tensor(given).double()
+    numbers = torch.as_tensor(given, dtype=torch.float64)
     held = (numbers.float().double() == numbers) & ((numbers == 0) | (numbers.abs() >= least))
     return bool(held.all())
 
