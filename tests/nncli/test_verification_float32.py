@@ -269,6 +269,23 @@ def test_factors_of_weights_that_round_nothing_are_taken():
         errors(General(0.3), (3,), box([0.0] * 3, [1.0] * 3))
 
 
+class Edged(nn.Module):
+    """Uneven padding of a max pool, as graphs have it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Conv2d(1, 2, 3)
+
+    def forward(self, x):
+        x = F.pad(self.layer(x), (0, 1, 0, 1), value=float("-inf"))
+        return F.max_pool2d(x, 2).flatten(1)
+
+
+def test_edges_of_minus_infinity_are_no_great_numbers():
+    room = errors(badly_scaled(Edged()), (1, 5, 5), box([0.0] * 25, [1.0] * 25))
+    assert float(room.max()) < 1e-2
+
+
 class Constant(nn.Module):
     """A function with a number that float32 does not hold."""
 

@@ -144,7 +144,9 @@ def _window(operation: Operation, given: Given, made: Numbers) -> Found:
     one = given[0]
     own = torch.full_like(made.low, LEAST)
     stretches = (1.0,) if _are_apart(operation) else ()
-    return Found(greatest(one.error), own, greatest(one.whole), stretches)
+    # edges of minus infinity are never the greatest
+    whole = torch.where(one.constants.isinf(), 0.0, one.whole)
+    return Found(greatest(one.error), own, greatest(whole), stretches)
 
 
 def _are_apart(operation: Operation) -> bool:
