@@ -151,7 +151,12 @@ def _slopes(work: Work, standing: Standing) -> None:
 
 def _halves_next(work: Work, standing: Standing) -> bool:
     """Whether boxes will be halved, which beats better intervals of the whole."""
-    return work.setting.method == "auto" and _few_inputs(standing)
+    return work.setting.method == "auto" and _few_inputs(standing) and not _has_squares(work)
+
+
+def _has_squares(work: Work) -> bool:
+    """Whether conditions are quadratic, for which semidefinite bounds come before boxes."""
+    return without_squares(work.network) is not work.network
 
 
 def _split_inputs(work: Work, standing: Standing) -> None:
@@ -219,8 +224,7 @@ def _split_relus(work: Work, standing: Standing) -> None:
 def _semidefinite(work: Work, standing: Standing) -> None:
     """Semidefinite bounds of the open rows, in a share of the time."""
     auto = work.setting.method == "auto"
-    squares = without_squares(work.network) is not work.network
-    if auto and ((_few_inputs(standing) and not squares) or not promising(standing)):
+    if auto and ((_few_inputs(standing) and not _has_squares(work)) or not promising(standing)):
         return
     share = SEMIDEFINITE_SHARE if auto else 1.0
     search = Search(
