@@ -58,7 +58,10 @@ class Case:
 
 CASES = {
     "attack": Case(
-        ("checkpoint.safetensors", "--limit", "20", "--epsilon", "0.05", "--steps", "4"),
+        (
+            *("checkpoint.safetensors", "--limit", "20", "--epsilon", "0.05", "--steps", "4"),
+            *("--restarts", "0", "--black-box", "20"),
+        ),
         "table",
         ("checkpoint.safetensors",),
         ".parquet",
@@ -107,7 +110,10 @@ CASES["verify"] = Case(
     ".parquet",
 )
 CASES["triage split"] = Case(
-    ("predictions.parquet", "--human", "ratings.parquet", "--resamples", "50"),
+    (
+        *("predictions.parquet", "--human", "ratings.parquet", "--order", "confidence"),
+        *("--folds", "2", "--resamples", "9"),
+    ),
     "table",
     ("predictions.parquet", "ratings.parquet"),
     ".parquet",
