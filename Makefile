@@ -31,7 +31,7 @@ demo: $(INSTALLED) ## train two networks on real data and draw how alike their l
 	PATH="$(abspath $(BIN)):$$PATH" examples/quickstart.sh
 
 test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .
