@@ -93,7 +93,8 @@ class Sharpening:
         return after[still_open(after)]
 
     def _cost(self, branches: Branches) -> float:
-        return CALL * len(branches.limits) + numbers_passed(self.setting.network, branches)
+        calls = 4 * len(branches.limits)  # searches of slopes of a layer, and of margins between
+        return calls * CALL + numbers_passed(self.setting.network, branches)
 
 
 @dataclass(frozen=True)
