@@ -189,7 +189,7 @@ def _climbed(
             best = bound.detach().clone() if best is None else torch.fmax(best, bound)
             for mine, new in zip(kept.tensors, now.tensors, strict=True):
                 mine[better] = new[better]
-        if turn == steps or not groups:
+        if turn == steps or not bound.requires_grad:  # where rows pass through no activation
             break
         if enough is not None and bool((best > enough).all()):
             break
