@@ -10,8 +10,11 @@ NUMBER = re.compile(
     )""",
     re.X,
 )
-LONGEST = 5_000  # digits: a larger power of ten fills the memory before anybody can refuse it
+# digits, and powers of ten: larger ones fill the memory before anybody can refuse them, and Python
+# writes and reads no whole number of more than 4,300 digits
+LONGEST = 1_000
 FORMS = "a number such as `0.1`, `-2e-3` or `8/255`"
+SHOWN = 40  # characters of what is no number
 
 
 def exact_number(text: str) -> Fraction | None:
@@ -32,3 +35,8 @@ def exact_number(text: str) -> Fraction | None:
         return Fraction(text)
     except ZeroDivisionError:
         return None
+
+
+def brief(text: str) -> str:
+    """A text that is no number as messages show it."""
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

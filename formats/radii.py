@@ -10,7 +10,7 @@ import numpy as np
 from nncli.errors import ArtifactError, MismatchError
 from nncli.formats.any_tensors import FORMATS as TENSORS
 from nncli.formats.any_tensors import numeric, open_any_tensors
-from nncli.formats.exact_numbers import FORMS, exact_number
+from nncli.formats.exact_numbers import FORMS, brief, exact_number
 from nncli.formats.packed_text import packed_text
 from nncli.formats.sources import Source, open_source
 
@@ -76,10 +76,11 @@ def _of_text(source: Source) -> Radii:
                 continue
             value = exact_number(text)
             if value is None or value < 0:
-                shown = text if len(text) <= 40 else f"{text[:40]}..."
                 wrong = "is no number" if value is None else "is negative"
                 where = f"`{source.name}`, line {number}"
-                raise ArtifactError(f"{where}: the radius `{shown}` {wrong}, expected {FORMS}")
+                raise ArtifactError(
+                    f"{where}: the radius `{brief(text)}` {wrong}, expected {FORMS}"
+                )
             values.append(value)
     if not values:
         raise ArtifactError(f"`{source.name}` holds no number, expected {WANTED}")
@@ -95,6 +96,8 @@ def _of_tensor(source: Source) -> Radii:
             raise ArtifactError(f"`{source.name}` holds {count}, expected {WANTED}")
         array, digest = file.read(found[0]), file.digest
     flat = array.astype(np.float64).reshape(-1)
+    if not len(flat):
+        raise ArtifactError(f"`{source.name}` holds no number, expected {WANTED}")
     wrong = np.flatnonzero(~(np.isfinite(flat) & (flat >= 0)))
     if len(wrong):
         place = [int(one) for one in np.unravel_index(wrong[0], array.shape)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-from nncli.formats.exact_numbers import FORMS, exact_number
+from nncli.formats.exact_numbers import FORMS, brief, exact_number
 from nncli.formats.quadratic_sums import Quadratic, number, plus, times, total, variable
 
 TOKEN = re.compile(
@@ -20,6 +20,7 @@ TOKEN = re.compile(
 )
 VARIABLE = re.compile(r"([xyXY])\s*(?:\[\s*(\d+|\*)\s*\]|_(\d+))")
 EVERY = 1 << 62  # the place of `x[*]`, and `~EVERY` that of `y[*]`
+MOST_DIGITS = 20  # of a place
 Point = Sequence[Fraction] | None
 Outputs = Callable[[Point], Sequence[Fraction]]
 
@@ -166,7 +167,7 @@ class Sums:
             raise Fault(f"expected a number, found {self._found()}")
         found = exact_number(text)
         if found is None:
-            raise Fault(f"`{text}` is no number, expected {FORMS}")
+            raise Fault(f"`{brief(text)}` is no number, expected {FORMS}")
         self._at += 1
         return found
 
@@ -177,10 +178,12 @@ class Sums:
         side, index = found[1].lower(), found[2] or found[3]
         self.sides.add(side)
         there, what = (self.inputs, "inputs") if side == "x" else (self.outputs, "outputs")
-        place = EVERY if index == "*" else int(index)
-        if there <= place != EVERY:
+        # so many digits are beyond any network, and `EVERY` is no place to name
+        place = EVERY if index == "*" else int(index[:MOST_DIGITS])
+        if there <= place and index != "*":
             raise Fault(
-                f"`{text}`: the network has {there:,} {what}, `{side}[0]` to `{side}[{there - 1}]`"
+                f"`{brief(text)}`: the network has {there:,} {what}, `{side}[0]` to "
+                f"`{side}[{there - 1}]`"
             )
         return variable(place if side == "x" else ~place)
 

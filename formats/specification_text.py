@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from nncli.errors import ArtifactError
-from nncli.formats.exact_numbers import FORMS, exact_number
+from nncli.formats.exact_numbers import FORMS, brief, exact_number
 from nncli.formats.formulas import All, Bound, Formula, disjunction, negation
 from nncli.formats.linear_cases import Case, Specification
 from nncli.formats.normal_form import (
@@ -204,7 +204,7 @@ def _limits(statement: str, inputs: int) -> Sequence[Formula]:
 def _number(text: str) -> Fraction:
     number = exact_number(text)
     if number is None:
-        raise Fault(f"`{text}` is no number, expected {FORMS}")
+        raise Fault(f"`{brief(text)}` is no number, expected {FORMS}")
     return number
 
 

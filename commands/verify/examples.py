@@ -86,21 +86,28 @@ def _extents(given: dict[str, Any]) -> list[Extent]:
 
 
 def _extent(text: str) -> Extent:
-    from nncli.formats.exact_numbers import exact_number
+    from nncli.formats.exact_numbers import brief, exact_number
     from nncli.formats.radii import read_radii
 
     number = exact_number(text)
     if number is not None:
         if number < 0:
-            raise UsageError(f"epsilon `{text}` is negative")
-        return Extent(text, float(number))
+            raise UsageError(f"epsilon `{brief(text)}` is negative")
+        return Extent(text, _most(text, number))
     if not os.path.exists(text):
         raise UsageError(
-            f"epsilon `{text}` is no number, and no file has that name",
+            f"epsilon `{brief(text)}` is no number, and no file has that name",
             hint="give for example `0.1` or `8/255`, or a file with a number for each feature",
         )
     file = read_radii(text)
-    return Extent(file.values, float(max(file.values)), file)
+    return Extent(file.values, _most(text, max(file.values)), file)
+
+
+def _most(text: str, number: Fraction) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise UsageError(f"epsilon `{text}` is beyond 1.8e308") from None
 
 
 def _neighbourhoods(

@@ -33,6 +33,7 @@ from nncli.verification.squares import Form, completed
 from nncli.verification.wording import case_words, property_words
 
 LARGEST = 2.0**1000  # factors and constants beyond would overflow in sums
+LONGEST = 13_000  # bits of a whole number: 3,900 digits, and certificates hold 4,000
 DENSE = 1_000_000  # numbers up to which squares are a dense matrix
 
 
@@ -136,6 +137,7 @@ def region(name: str, box: ExactBox, near: Near | None = None) -> Region:
     Raises:
         ArtifactError: A limit is beyond the range of float64.
     """
+    _demand_short(name, (*box.low, *box.high))
     low, high = outwards(box.low, box.high)
     for place in (~(low.isfinite() & high.isfinite())).nonzero().flatten().tolist():
         raise ArtifactError(f"`{name}`: the limits of input {place} are beyond 1.8e308")
@@ -153,6 +155,9 @@ def _row(
     name: str, condition: ExactCondition, box: ExactBox, outputs: int, forms: dict[Form, int]
 ) -> Row:
     """A condition in float64; squares that it speaks of are added to those that are known."""
+    factors = (factor for _, factor in (*condition.inputs, *condition.outputs))
+    others = (factor for *_, factor in condition.products)
+    _demand_short(name, (condition.constant, *factors, *others))
     if not condition.products:
         return rounded(name, condition, box)
     whole = completed(condition)
@@ -195,6 +200,16 @@ def _number(name: str, value: Fraction) -> float:
     if (value and abs(found) < 1 / LARGEST) or abs(found) > LARGEST:
         raise _too_far_apart(name)
     return found
+
+
+def _demand_short(name: str, numbers: Iterable[Fraction]) -> None:
+    """Refuse numbers that nobody could write down again."""
+    for one in numbers:
+        if max(one.numerator.bit_length(), one.denominator.bit_length()) > LONGEST:
+            raise ArtifactError(
+                f"`{name}`: a limit or factor has more than 3,900 digits",
+                hint="round the numbers that it comes from",
+            )
 
 
 def _too_far_apart(name: str) -> ArtifactError:

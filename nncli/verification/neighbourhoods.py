@@ -258,6 +258,11 @@ def _box(
         for one, what in zip(limits, ("the least value", "the greatest value"), strict=True)
     )
     for place, (at, under, over) in enumerate(zip(centre, least, most, strict=True)):
+        if under > over:
+            raise UsageError(
+                f"the least value `{number_words(under)}` is above the greatest one "
+                f"`{number_words(over)}`"
+            )
         if not under <= at <= over:
             raise MismatchError(
                 f"example `{name}`, feature {place}: {number_words(at)} lies outside of "

@@ -101,3 +101,40 @@ def test_no_method_errs_and_exact_ones_answer(folder, text, holds):
 def test_an_empty_box_is_no_ground_for_a_counterexample(folder, text):
     for method in METHODS:
         assert verdict(folder, text, method) == "verified"
+
+
+def refused(folder, *words):
+    """The exit code and what is said."""
+    given = ["verify", folder / "net.safetensors", "--arch", "mlp:2-2-2", *words]
+    done = CliRunner().invoke(cli, [str(one) for one in given])
+    return done.exit_code, re.sub(r"\s+", " ", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("y[0] <= 10 + " + " * ".join(5 * ["1e-999"]), "a limit or factor has more than 3,900"),
+        ("x[0] <= 1 + " + " * ".join(5 * ["1e-999"]), "a limit or factor has more than 3,900"),
+    ],
+)
+def test_products_of_thousands_of_digits_are_refused_before_anything_is_proved(folder, words):
+    (folder / "s.txt").write_text(f"inputs in [-1, 2]\nalways {words[0]}\n")
+    code, said = refused(folder, "--specification", folder / "s.txt")
+    assert (code, words[1] in said) == (3, True), said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--epsilon", "1e400"), "epsilon `1e400` is beyond 1.8e308"),
+        (
+            ("--epsilon", "0.1", "--limits", "1", "0"),
+            "value `1` is above the greatest one `0`",
+        ),
+        (("--epsilon", "0." + 300 * "1" + "x"), "1...` is no number, and no file has that name"),
+    ],
+)
+def test_neighbourhoods_that_are_none_are_refused_by_name(folder, words, said):
+    np.savez(folder / "d.npz", x=np.full((1, 2), 0.5, np.float32), y=np.array([0]))
+    code, found = refused(folder, "--data", folder / "d.npz", *words)
+    assert (code, said in found) == (2, True), found

@@ -80,3 +80,17 @@ def test_several_tensors_are_refused(tmp_path):
     np.savez(tmp_path / "r.npz", a=np.ones(2), b=np.ones(2))
     with pytest.raises(ArtifactError, match="2 tensors of numbers"):
         read_radii(str(tmp_path / "r.npz"))
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (2, 0)])
+def test_an_empty_tensor_holds_no_radii(tmp_path, shape):
+    np.save(tmp_path / "r.npy", np.ones(shape))
+    with pytest.raises(ArtifactError, match="holds no number, expected a number for each input"):
+        read_radii(str(tmp_path / "r.npy"))
+
+
+@pytest.mark.parametrize("text", ["0." + 4500 * "1", "1e-4500", 4500 * "1", "1/" + 4500 * "3"])
+def test_numbers_that_cannot_be_written_down_again_are_refused(tmp_path, text):
+    (tmp_path / "r.txt").write_text(text)
+    with pytest.raises(ArtifactError, match=r"line 1: the radius `[^`]{1,44}` is no number"):
+        read_radii(str(tmp_path / "r.txt"))

@@ -307,3 +307,17 @@ def test_a_demand_on_one_output_against_none_is_refused_not_met(read):
 def test_what_is_incomplete_is_refused(read, text, words):
     with pytest.raises(ArtifactError, match=words):
         read(text)
+
+
+@pytest.mark.parametrize("place", [str(1 << 62), 5000 * "1"])
+@pytest.mark.parametrize("side", ["x", "y"])
+def test_no_place_is_so_great_that_it_means_every_place(read, side, place):
+    with pytest.raises(ArtifactError, match=r"the network has 3 (in|out)puts"):
+        read(f"{ALL}always {side}[{place}] >= -100")
+
+
+@pytest.mark.parametrize("number", [4500 * "1", "0." + 4500 * "1", "1e4500", "1/" + 4500 * "3"])
+@pytest.mark.parametrize("line", ["always y[0] <= {}", "input 0 in [0, {}]"])
+def test_numbers_of_thousands_of_digits_are_refused_with_their_line(read, line, number):
+    with pytest.raises(ArtifactError, match=r"line 2: `[^`]{1,44}` is no number"):
+        read(ALL + line.format(number))
