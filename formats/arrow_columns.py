@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+FLOATS, WHOLE = (float, np.floating), (int, np.integer)
+LARGEST_WHOLE = 2**53  # that float64 holds, and all before it
 LARGEST_TEXT = 2**31 - 1  # bytes of a column whose offsets have 32 bits
 
 
@@ -46,6 +48,11 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _numbers(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    whole = [one for one in values if one is not None and not isinstance(one, FLOATS)]
+    if not all(isinstance(one, WHOLE) and type(one) is not bool for one in whole):
+        raise TypeError("not all are numbers")
+    if kind == pa.float64() and any(abs(int(one)) > LARGEST_WHOLE for one in whole):
+        raise OverflowError("a whole number that float64 may not hold")
     code = "d" if kind == pa.float64() else "q"
     held = array(code, [0 if one is None else one for one in values])
     return pa.Array.from_buffers(kind, len(values), [_validity(values), pa.py_buffer(held)])

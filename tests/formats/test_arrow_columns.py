@@ -1,6 +1,7 @@
 """Columns by their bytes are those of pyarrow, and no table needs pandas."""
 
 import json
+from decimal import Decimal
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +29,7 @@ NAN = float("nan")
         ([None] * 70 + [1], pa.int64()),
         ([[1.0, None], None, []], pa.list_(pa.float64())),
         ([1, None], pa.int32()),
+        ([2**53, -(2**53), True, None], pa.float64()),
     ],
 )
 def test_columns_are_those_of_pyarrow(values, kind):
@@ -50,6 +52,11 @@ def test_nan_stays_a_number_beside_null():
         ([2**63], pa.int64()),
         ([1], pa.string()),
         (["a"], pa.bool_()),
+        ([2**53 + 1], pa.float64()),
+        ([0.5, np.uint64(2**63)], pa.float64()),
+        ([np.bool_(True)], pa.float64()),
+        ([Decimal("1.5")], pa.float64()),
+        ([1, True], pa.int64()),
     ],
 )
 def test_values_of_another_type_are_refused_in_the_words_of_pyarrow(values, kind):
