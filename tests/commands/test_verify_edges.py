@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from nncli.cli import cli
 
@@ -138,3 +138,24 @@ def test_neighbourhoods_that_are_none_are_refused_by_name(folder, words, said):
     np.savez(folder / "d.npz", x=np.full((1, 2), 0.5, np.float32), y=np.array([0]))
     code, found = refused(folder, "--data", folder / "d.npz", *words)
     assert (code, said in found) == (2, True), found
+
+
+def test_inputs_beyond_float32_are_no_defect_of_the_program(folder):
+    (folder / "s.txt").write_text("inputs in [0, 1e39]\nalways y[0] <= 1\n")
+    code, found = refused(folder, "--specification", folder / "s.txt")
+    assert code == 3
+    assert "puts out numbers that are not finite for inputs that are asked about" in found
+    assert "beyond what float32 holds (3.4e38)?" in found
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_named(folder, number):
+    tensors = load_file(folder / "net.safetensors")
+    tensors["head.bias"][1] = number
+    save_file(tensors, folder / "bad.safetensors")
+    (folder / "s.txt").write_text("inputs in [0, 1]\nalways y[0] <= 1\n")
+    given = ["verify", folder / "bad.safetensors", "--arch", "mlp:2-2-2",
+             "--specification", folder / "s.txt"]  # fmt: skip
+    done = CliRunner().invoke(cli, [str(one) for one in given])
+    assert done.exit_code == 3
+    assert "the weights `head.bias` hold numbers that are not finite" in done.stderr

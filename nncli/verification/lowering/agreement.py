@@ -39,7 +39,8 @@ def demand_same(
         drop_softmax: Whether a softmax may have been left out.
 
     Raises:
-        ArtifactError: They differ; the layer where they first do is named, if it is known.
+        ArtifactError: They differ; the layer where they first do is named, if it is known. Or the
+            original puts out numbers that are not finite.
     """
     spread = torch.rand(POINTS, len(low), generator=torch.Generator().manual_seed(0)).double()
     points = torch.cat([(low + high)[None] / 2, low + spread * (high - low)])
@@ -57,11 +58,27 @@ def demand_same(
             room = tolerance * _magnitudes(network, rounded)
             forms = _forms(found) if drop_softmax else [found]
             if not any(_near(one, wanted, room) for one in forms):
+                if not bool(wanted.isfinite().all()):
+                    raise _without_end(source, original)
                 raise ArtifactError(
                     f"`{source}` and what is verified in its place differ{_place(network, x, each)}"
                     f": by {_gap(found, wanted)}",
                     hint="this is a defect of nncli; please report the network",
                 )
+
+
+def _without_end(source: str, original: nn.Module) -> ArtifactError:
+    """Why a network puts out numbers that are not finite, as far as it can be seen."""
+    for path, one in original.named_parameters():
+        if not bool(one.isfinite().all()):
+            return ArtifactError(
+                f"`{source}`: the weights `{path}` hold numbers that are not finite",
+                hint="nothing can be proved of them: did the training diverge?",
+            )
+    return ArtifactError(
+        f"`{source}` puts out numbers that are not finite for inputs that are asked about",
+        hint="are limits of the inputs, or sums of its layers, beyond what float32 holds (3.4e38)?",
+    )
 
 
 def _outputs(network: nn.Module, x: Tensor, shape: tuple[int, ...]) -> Tensor:
