@@ -1,9 +1,10 @@
 """What was found: inputs that violate as a dataset, answers as competitions exchange them."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nncli.errors import UsageError
+from nncli.errors import NncliWarning, UsageError
 from nncli.options import lineage
 
 if TYPE_CHECKING:
@@ -24,13 +25,20 @@ class Counterexamples:
             self.found.append((task, answer.counterexample))
 
     def write(self) -> None:
-        """Write the dataset; without a counterexample, nothing."""
+        """Write the dataset; without a counterexample, nothing, and say so of an older one."""
         import numpy as np
 
         from nncli.formats.dataset_writers import write_dataset
 
         found = self.found
         if not found:
+            place = self.given["counterexamples"]
+            if place != "-" and Path(place).is_file():
+                warnings.warn(
+                    f"no counterexample was found; `{place}` is of an earlier run, and stays",
+                    NncliWarning,
+                    stacklevel=2,
+                )
             return
         shapes = {task.subject.network.shape for task, _ in found}
         if len(shapes) > 1:

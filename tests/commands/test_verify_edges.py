@@ -159,3 +159,16 @@ def test_weights_that_are_not_finite_are_named(folder, number):
     done = CliRunner().invoke(cli, [str(one) for one in given])
     assert done.exit_code == 3
     assert "the weights `head.bias` hold numbers that are not finite" in done.stderr
+
+
+def test_counterexamples_of_an_earlier_run_are_not_taken_for_those_of_this_one(folder):
+    found = folder / "found.safetensors"
+    for limit, code in (("1", 1), ("5", 0)):
+        (folder / "s.txt").write_text(f"inputs in [-1, 1]\nalways y[0] <= {limit}\n")
+        words = "--specification", folder / "s.txt", "--counterexamples", found
+        given, said = refused(folder, *words, "-f", "csv")
+        assert given == code, said
+        assert ("no counterexample was found" in said) == (code == 0)
+    assert "found.safetensors` is of an earlier run, and stays" in said
+    found.unlink()
+    assert refused(folder, *words, "-f", "csv") == (0, "")
