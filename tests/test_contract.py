@@ -149,6 +149,7 @@ DIFFERENT = {
     ("train", "--seed"): "a series has many seeds",
     ("train", "--output"): "a series is a folder",
     ("train", "--batch-size"): "it changes the result, and so has a fixed default",
+    ("verify", "--threads"): "most of the work is in pieces too small for several",
     ("train", "--threads"): "networks are trained side by side, with one thread each",
     ("compare", "--reduce"): "what was captured has fewer ways left than what is being captured",
     ("compare-test", "--reduce"): "as in compare",

@@ -7,6 +7,7 @@ import click
 from nncli import options
 from nncli.errors import NoAnswerError, UsageError
 from nncli.options.demands import demand_one_stdin, demand_other_output, typed
+from nncli.options.threads import set_threads
 from nncli.parameters import Choice
 
 if TYPE_CHECKING:
@@ -153,7 +154,16 @@ METHODS = (
 )
 @click.option("--timings", is_flag=True, help="Add columns with the seconds of each stage.")
 @options.seed
-@options.threads
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    is_eager=True,
+    callback=set_threads,
+    help="Threads of the linear algebra: more only help with wide networks.",
+)
 @options.output
 @options.table_format
 @options.overwrite

@@ -189,8 +189,6 @@ def _proved(
         )
         for one in proof.parts
     ]
-    if given["threads"] is None and subject.is_small:
-        torch.set_num_threads(1)
     numbers = numbers_at_once(given)
     if single:
         found = strengthened_in_time(question, subject.as_it_runs, numbers, float("inf"))

@@ -55,7 +55,6 @@ def decide_all(questions: "Questions", given: dict[str, Any]) -> list[str]:
     verdicts = []
     with create_table(given["output"], schema, entry, format=form, overwrite=replaced) as table:
         for asked in progress(questions.tasks, label="verify", total=questions.count):
-            use_threads(asked, given)
             task, margin = _with_margin(asked, given) if single else (asked, 0.0)
             answer = _decided(task, margin, given)
             table.write_row(_row(task, answer, given) | {"float_margin": _finite(margin)})
@@ -129,14 +128,6 @@ def demand_places(given: dict[str, Any]) -> None:
 def numbers_at_once(given: dict[str, Any]) -> int:
     """Numbers of float64 that a bound may hold."""
     return int(given["max_memory"] * 1e9 / 8)
-
-
-def use_threads(task: "Task", given: dict[str, Any]) -> None:
-    """Run small networks on one thread, where the others would only wait for each other."""
-    if given["threads"] is None and task.subject.is_small:
-        import torch
-
-        torch.set_num_threads(1)
 
 
 def _row(task: "Task", answer: "Answer", given: dict[str, Any]) -> dict[str, Any]:

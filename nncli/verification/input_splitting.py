@@ -39,6 +39,19 @@ PROPAGATING, TRIALS = 0.5, 40
 
 
 @dataclass(frozen=True)
+class Trial:
+    """When a search is given up.
+
+    Attributes:
+        seconds: After these, unless it may come to its end; more where boxes are cut a lot.
+        hope: How many times the time that is left it may need then, as far as one can tell.
+    """
+
+    seconds: float
+    hope: float = SOON
+
+
+@dataclass(frozen=True)
 class Splitting:
     """What branch and bound has found.
 
@@ -65,7 +78,7 @@ def split_inputs(
     tree: Tree | None = None,
     begin: Boxes | None = None,
     most: int | None = None,
-    trial: float | None = None,
+    trial: Trial | None = None,
 ) -> Splitting:
     """Halve boxes until no violation is left, or one is found.
 
@@ -78,8 +91,7 @@ def split_inputs(
         tree: Takes where boxes were halved.
         begin: Boxes to begin with, in place of the region for each open violation.
         most: Boxes to bound at most, about; then what is open stays so.
-        trial: Seconds after which to give up, more where boxes are cut a lot, unless the search may
-            come to its end in the time that is left.
+        trial: When to give up; by default never.
 
     Returns:
         What was found.
@@ -178,14 +190,15 @@ def _bounded(network: Network, query: Query, rows: Tensor, boxes: Boxes, clock: 
 
 
 def _promises(
-    waiting: list[Boxes], clock: Clock, started: float, trial: float, patient: bool
+    waiting: list[Boxes], clock: Clock, started: float, trial: Trial, patient: bool
 ) -> bool:
     """Whether a search is worth going on with: at its rate so far it ends soon."""
     spent = clock.spent - started
-    if spent < trial * (TRIALS if patient else 1):
+    if spent < trial.seconds * (TRIALS if patient else 1):
         return True
     left = min(1.0, sum(float(one.share.sum()) for one in waiting))
-    return (1 - left) * clock.left * (1.0 if patient else SOON) >= left * spent
+    hope = max(trial.hope, 1.0) if patient else trial.hope
+    return (1 - left) * clock.left * hope >= left * spent
 
 
 def _weights(margins: Tensor) -> Tensor:

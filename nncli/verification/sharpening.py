@@ -15,6 +15,7 @@ from nncli.verification.certifying.leaves import Branching
 from nncli.verification.contradiction import numbers_passed, supposed
 
 CREDIT = 1e9  # numbers that may be passed back for the roots, before there is a search
+MUCH = 6e7  # numbers that are passed back for one branch
 CALL = 2e6  # numbers that are passed back in the time that a few small matrices take
 SHARE = 0.5  # of what the search passes back, for intervals
 PASSES = 10  # back through the network for each branch that is bounded, beside steps of gradient
@@ -118,6 +119,16 @@ class Begun:
         branches = self.branches[torch.isin(self.branches.violation, violations)]
         tree = None if self.tree is None else self.tree.roots(branches.node)
         return Begun(replace(branches, node=torch.arange(len(branches))), tree)
+
+
+def costly(setting: Setting, which: Tensor) -> bool:
+    """Whether to suppose a violation is much work.
+
+    Args:
+        setting: The network and the question.
+        which: (K,) places of the violations.
+    """
+    return numbers_passed(setting.network, root(setting, which[:1])) > MUCH
 
 
 def begun(setting: Setting, which: Tensor, numbers: int, tree: Branching | None) -> Begun:

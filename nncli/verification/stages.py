@@ -11,12 +11,12 @@ from nncli.verification.certifying.leaves import Branching
 from nncli.verification.certifying.recording import record_lines, record_slopes, record_tree
 from nncli.verification.domains import domain_of
 from nncli.verification.falsifying import falsify
-from nncli.verification.input_splitting import Splitting, split_inputs
+from nncli.verification.input_splitting import Splitting, Trial, split_inputs
 from nncli.verification.intervals import least_of_rows
 from nncli.verification.milp import solve_exactly
 from nncli.verification.relu_splitting import searching, split_relus
 from nncli.verification.sdp.proving import Search, promising, semidefinite_margins
-from nncli.verification.sharpening import begun
+from nncli.verification.sharpening import begun, costly
 from nncli.verification.slopes import ascend
 from nncli.verification.squares import without_squares
 from nncli.verification.standing import Standing
@@ -29,6 +29,7 @@ __all__ = ["AUTO", "AUTO_OF_SQUARES", "STAGES", "Confirm", "Setting", "Stage", "
 FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed,
 SOME_INPUTS = 200  # unless halving boxes comes to its end, as far as one can tell after
 TRIAL_SHARE, LONGEST_TRIAL = 0.01, 1.0
+FEW_SHARE, FEW_HOPE = 0.25, 3.0  # of few inputs: what else there is comes when hope is gone
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
 SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
 SLOPE_STEPS, INNER_STEPS = (20, 100), 20
@@ -160,11 +161,14 @@ def _has_squares(work: Work) -> bool:
 
 
 def _split_inputs(work: Work, standing: Standing) -> None:
-    auto, trial = work.setting.method == "auto", None
-    if auto and not _few_inputs(standing):
+    auto = work.setting.method == "auto"
+    trial = None
+    if auto and _few_inputs(standing):
+        trial = Trial(FEW_SHARE * work.clock.left, hope=FEW_HOPE)
+    elif auto:
         if _free_inputs(standing) > SOME_INPUTS:
             return
-        trial = min(TRIAL_SHARE * work.clock.left, LONGEST_TRIAL)
+        trial = Trial(min(TRIAL_SHARE * work.clock.left, LONGEST_TRIAL))
     tree = work.setting.tree
     found = split_inputs(
         work.network,
@@ -189,11 +193,13 @@ def _few_inputs(standing: Standing) -> bool:
 
 def _contradict(work: Work, standing: Standing) -> None:
     """Suppose that violations happen; those that contradict themselves cannot."""
-    if work.setting.method == "auto" and _few_inputs(standing):
-        return
     which = standing.left
     tree = Branching() if work.setting.record else None
     setting = searching(work.network, standing.query, standing.known, work.clock)
+    if work.setting.method == "auto":
+        waits = "sdp" not in work.seconds and costly(setting, which)
+        if waits or standing.begun is not None:
+            return
     standing.begun = begun(setting, which, work.setting.numbers, tree)
     closed = torch.nonzero(~torch.isin(which, standing.begun.branches.violation)).flatten()
     if tree is not None and len(closed):
@@ -203,8 +209,6 @@ def _contradict(work: Work, standing: Standing) -> None:
 
 
 def _split_relus(work: Work, standing: Standing) -> None:
-    if work.setting.method == "auto" and _few_inputs(standing):
-        return
     tree = Branching() if work.setting.record else None
     start = None if standing.begun is None else standing.begun.among(standing.left)
     found = split_relus(
@@ -224,7 +228,7 @@ def _split_relus(work: Work, standing: Standing) -> None:
 def _semidefinite(work: Work, standing: Standing) -> None:
     """Semidefinite bounds of the open rows, in a share of the time."""
     auto = work.setting.method == "auto"
-    if auto and ((_few_inputs(standing) and not _has_squares(work)) or not promising(standing)):
+    if auto and not promising(standing):
         return
     share = SEMIDEFINITE_SHARE if auto else 1.0
     search = Search(
@@ -289,7 +293,8 @@ STAGES = {
     "milp": Stage(_exactly, ("ibp", "crown"), "mixed-integer programme (small networks)"),
 }
 CHEAP = ("attack", "ibp", "crown", "alpha-crown", "attack-again")
-AUTO = (*CHEAP, "input-split", "contradiction", "sdp", "relu-split")
+# Where violations are costly to suppose, that comes after semidefinite bounds.
+AUTO = (*CHEAP, "input-split", "contradiction", "sdp", "contradiction", "relu-split")
 AUTO_OF_SQUARES = (
     *AUTO[:5],
     "sdp",

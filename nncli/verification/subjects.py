@@ -19,8 +19,6 @@ from nncli.verification.replaying import violates
 if TYPE_CHECKING:
     from nncli.verification.float32.original import Original
 
-SMALL = 2048
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -39,11 +37,6 @@ class Subject:
     network: Network
     digest: str
     drop_softmax: bool
-
-    @property
-    def is_small(self) -> bool:
-        """Whether no layer is so wide that several threads would help."""
-        return max(self.network.size(place) for place in range(self.network.last + 1)) <= SMALL
 
     def demand_same(self, low: Tensor, high: Tensor) -> None:
         """Refuse the network if its two forms disagree in a box.
