@@ -16,7 +16,7 @@ References:
     the bounds of intermediate layers).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -149,7 +149,7 @@ def _within(
         picked[0, count + torch.arange(count), chosen] = -1
         width = (high - low)[:, chosen].repeat(1, 2).clamp(1e-9, 1e9)
         bounded = Bounded(network, domain, known, signs, place, picked, width)
-        choice, weights = _climbed(bounded, margins)
+        choice, weights = _climbed(bounded, margins, setting.pause)
         bound = _bound(bounded, margins, choice, weights)
         low[:, chosen] = torch.maximum(low[:, chosen], bound[:, :count])
         high[:, chosen] = torch.minimum(high[:, chosen], -bound[:, count:])
@@ -169,7 +169,9 @@ def _margins(setting: Setting, branches: Branches, place: int) -> Margins | None
     return Margins(Cut(cut.rows, offset), multipliers, (-branches.margin).clamp(1e-3, 1e9))
 
 
-def _climbed(bounded: Bounded, margins: Margins) -> tuple[Choice, Tensor]:
+def _climbed(
+    bounded: Bounded, margins: Margins, pause: Callable[[], None]
+) -> tuple[Choice, Tensor]:
     """The best slopes and multipliers that were met, and weights (B, R, K)."""
     search, added = bounded.cast(torch.float32), margins.cast(torch.float32)
     shape = (len(bounded.domain), bounded.picked.shape[1])
@@ -185,6 +187,7 @@ def _climbed(bounded: Bounded, margins: Margins) -> tuple[Choice, Tensor]:
     kept, kept_shares = now.copied(), shares.detach().clone()
     best = torch.full(shape, -torch.inf)
     for turn in range(STEPS + 1):
+        pause()
         bound = _bound(search, added, now, shares * scale, rounding=False)
         with torch.no_grad():
             better = bound > best
