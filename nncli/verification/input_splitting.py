@@ -39,19 +39,6 @@ PROPAGATING, TRIALS = 0.5, 40
 
 
 @dataclass(frozen=True)
-class Trial:
-    """When a search is given up.
-
-    Attributes:
-        seconds: After these, unless it may come to its end; more where boxes are cut a lot.
-        hope: How many times the time that is left it may need then, as far as one can tell.
-    """
-
-    seconds: float
-    hope: float = SOON
-
-
-@dataclass(frozen=True)
 class Splitting:
     """What branch and bound has found.
 
@@ -78,7 +65,7 @@ def split_inputs(
     tree: Tree | None = None,
     begin: Boxes | None = None,
     most: int | None = None,
-    trial: Trial | None = None,
+    trial: float | None = None,
 ) -> Splitting:
     """Halve boxes until no violation is left, or one is found.
 
@@ -91,7 +78,8 @@ def split_inputs(
         tree: Takes where boxes were halved.
         begin: Boxes to begin with, in place of the region for each open violation.
         most: Boxes to bound at most, about; then what is open stays so.
-        trial: When to give up; by default never.
+        trial: Seconds after which to give up, more where boxes are cut a lot, unless the search may
+            come to its end in the time that is left.
 
     Returns:
         What was found.
@@ -190,15 +178,14 @@ def _bounded(network: Network, query: Query, rows: Tensor, boxes: Boxes, clock: 
 
 
 def _promises(
-    waiting: list[Boxes], clock: Clock, started: float, trial: Trial, patient: bool
+    waiting: list[Boxes], clock: Clock, started: float, trial: float, patient: bool
 ) -> bool:
     """Whether a search is worth going on with: at its rate so far it ends soon."""
     spent = clock.spent - started
-    if spent < trial.seconds * (TRIALS if patient else 1):
+    if spent < trial * (TRIALS if patient else 1):
         return True
     left = min(1.0, sum(float(one.share.sum()) for one in waiting))
-    hope = max(trial.hope, 1.0) if patient else trial.hope
-    return (1 - left) * clock.left * hope >= left * spent
+    return (1 - left) * clock.left * (1.0 if patient else SOON) >= left * spent
 
 
 def _weights(margins: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from nncli.verification.certifying.leaves import Branching
 from nncli.verification.certifying.recording import record_lines, record_slopes, record_tree
 from nncli.verification.domains import domain_of
 from nncli.verification.falsifying import falsify
-from nncli.verification.input_splitting import Splitting, Trial, split_inputs
+from nncli.verification.input_splitting import Splitting, split_inputs
 from nncli.verification.intervals import least_of_rows
 from nncli.verification.milp import solve_exactly
 from nncli.verification.relu_splitting import searching, split_relus
@@ -29,7 +29,6 @@ __all__ = ["AUTO", "AUTO_OF_SQUARES", "STAGES", "Confirm", "Setting", "Stage", "
 FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed,
 SOME_INPUTS = 200  # unless halving boxes comes to its end, as far as one can tell after
 TRIAL_SHARE, LONGEST_TRIAL = 0.01, 1.0
-FEW_SHARE, FEW_HOPE = 0.25, 3.0  # of few inputs: what else there is comes when hope is gone
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
 SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
 SLOPE_STEPS, INNER_STEPS = (20, 100), 20
@@ -163,12 +162,10 @@ def _has_squares(work: Work) -> bool:
 def _split_inputs(work: Work, standing: Standing) -> None:
     auto = work.setting.method == "auto"
     trial = None
-    if auto and _few_inputs(standing):
-        trial = Trial(FEW_SHARE * work.clock.left, hope=FEW_HOPE)
-    elif auto:
+    if auto and not _few_inputs(standing):
         if _free_inputs(standing) > SOME_INPUTS:
             return
-        trial = Trial(min(TRIAL_SHARE * work.clock.left, LONGEST_TRIAL))
+        trial = min(TRIAL_SHARE * work.clock.left, LONGEST_TRIAL)
     tree = work.setting.tree
     found = split_inputs(
         work.network,
