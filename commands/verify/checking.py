@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from nncli.verification.subjects import Subject
 
 ACCEPTED, REJECTED = "accepted", "rejected"
-CHANGED = "the certificate was changed after it was made"
 
 
 def check_all(

@@ -13,7 +13,6 @@ from nncli.figures.table_roles import demand_number, is_number
 
 SIDES = ("_a", "_b")
 ROW, COLUMN, METRIC, VALUE, NOTE = "layer_a", "layer_b", "metric", "value", "note"
-KEYS_NOT = {VALUE, NOTE, METRIC, "n", "se", "low", "high"}
 
 
 def pair_columns(names: Sequence[str]) -> tuple[str, str] | None:

@@ -9,8 +9,6 @@ from nncli.errors import ArtifactError, UsageError
 from nncli.figures.curve_pictures import F64, Curves, Line, Panel
 from nncli.figures.pictures import Picture
 
-AXES = ("x", "y")
-
 
 def on_log_axes(picture: Picture, axes: Sequence[str], *, source: str) -> Picture:
     """Take a logarithmic scale for some axes of a picture.

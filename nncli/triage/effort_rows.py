@@ -16,11 +16,6 @@ F64 = NDArray[np.float64]
 Row = dict[str, Any]
 
 EVEN, EXPECTED, POOL = "even", "expected", "pool"
-ALLOCATIONS = {
-    EVEN: "spread evenly over the cases that people have",
-    EXPECTED: "where the expected error of people says that they gain most",
-    POOL: "where they gain most in truth: a bound, not attainable",
-}
 STEPS = 20  # shares automated, from 0 to 1
 
 
