@@ -6,7 +6,8 @@ import pytest
 SEED = 20210803
 
 
-def latent_pair(rng, n, k, d1, d2):
+def two_views(rng, n, k, d1, d2):
+    """Two noisy linear views of the same k latents, with different means."""
     latents = rng.standard_normal((n, k))
     to_x, to_y = rng.standard_normal((k, d1)), rng.standard_normal((k, d2))
     x = latents @ to_x + 0.5 * rng.standard_normal((n, d1)) + 2.0
@@ -15,11 +16,11 @@ def latent_pair(rng, n, k, d1, d2):
 
 
 def tall(rng):
-    return latent_pair(rng, 200, 10, 32, 48)
+    return two_views(rng, 200, 10, 32, 48)
 
 
 def square(rng):
-    return latent_pair(rng, 200, 10, 40, 40)
+    return two_views(rng, 200, 10, 40, 40)
 
 
 def rotated(rng):
@@ -47,7 +48,7 @@ def offset(rng):
 CASES = {
     "tall": tall,
     "square": square,
-    "wide": lambda rng: latent_pair(rng, 40, 6, 96, 64),
+    "wide": lambda rng: two_views(rng, 40, 6, 96, 64),
     "rot": rotated,
     "affine": affine,
     "null": lambda rng: (rng.standard_normal((200, 32)), rng.standard_normal((200, 48))),
@@ -64,11 +65,21 @@ SAME_FEATURES = ("gram", "sliced-wasserstein")  # of which both sides must have 
 def case():
     """Give a pair of layers by its name, cut to as many features where a measure needs that."""
 
-    def made(name, measure=None):
-        x, y = CASES[name](np.random.default_rng(SEED))
+    def made(name, measure=None, *, seed=SEED):
+        x, y = CASES[name](np.random.default_rng(seed))
         if measure in SAME_FEATURES:
             width = min(x.shape[1], y.shape[1])
             return x[:, :width], y[:, :width]
         return x, y
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def latent_pair():
+    """Give two layers of d1 and d2 features that see the same k latents of n examples."""
+
+    def made(n, k, d1, d2, *, seed=SEED):
+        return two_views(np.random.default_rng(seed), n, k, d1, d2)
 
     return made

@@ -17,7 +17,6 @@ from nncli.similarity import (
 from nncli.similarity.centring import centre
 from nncli.similarity.work import working
 
-SEED = 20210803
 CASES = ("tall", "square", "affine", "null", "dead", "offset")
 # in float64, from whole Gram matrices: batches of 50, and one of all rows
 REFERENCE = {
@@ -28,24 +27,6 @@ REFERENCE = {
     "dead": (0.772676093143, 0.774545345287),
     "offset": (0.785991775463, 0.787500765703),
 }
-
-
-def case(name):
-    d1, d2 = (40, 40) if name in ("square", "affine") else (32, 48)
-    rng = np.random.default_rng(SEED)
-    if name == "null":
-        return rng.standard_normal((200, d1)), rng.standard_normal((200, d2))
-    latents = rng.standard_normal((200, 10))
-    to_x, to_y = rng.standard_normal((10, d1)), rng.standard_normal((10, d2))
-    x = latents @ to_x + 0.5 * rng.standard_normal((200, d1)) + 2.0
-    y = latents @ to_y + 0.5 * rng.standard_normal((200, d2)) - 1.0
-    if name == "affine":
-        return x, x @ np.random.default_rng(SEED).standard_normal((40, 40)) + 1.0
-    if name == "dead":
-        x[:, 1], x[:, 2], x[:, 3] = x[:, 0], 0.0, 7.0
-    if name == "offset":
-        return (x + 1e4).astype(np.float32), (y - 1e4).astype(np.float32)
-    return x, y
 
 
 def hsic(k, other):
@@ -65,27 +46,27 @@ def by_definition(x, y, size):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_values_are_those_of_the_definition(name):
+def test_values_are_those_of_the_definition(name, case):
     x, y = case(name)
     found = minibatch_cka(x, y, minibatch=50), minibatch_cka(x, y, minibatch=200)
     assert found == pytest.approx(REFERENCE[name], abs=1e-8 if name == "offset" else 1e-11)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_batch_of_all_rows_gives_debiased_cka(name):
+def test_a_batch_of_all_rows_gives_debiased_cka(name, case):
     x, y = case(name)
     for size in (200, 256):
         assert minibatch_cka(x, y, minibatch=size) == pytest.approx(debiased_cka(x, y), abs=1e-9)
 
 
 @pytest.mark.parametrize("size", [4, 7, 33, 49, 66, 197, 198])
-def test_the_last_batch_counts_if_it_has_four_rows(size):
+def test_the_last_batch_counts_if_it_has_four_rows(size, case):
     x, y = case("tall")
     expected = by_definition(x, y, size)
     assert minibatch_cka(x, y, minibatch=size) == pytest.approx(expected, abs=1e-10)
 
 
-def test_every_batch_is_centred_on_its_own():
+def test_every_batch_is_centred_on_its_own(case):
     # in float32 products of rows far from the mean of all would leave little of a batch
     x, y = case("tall")
     far = 1e4 * (np.arange(200) // 50)[:, None]
@@ -107,7 +88,7 @@ def test_a_grid_holds_the_values_of_its_pairs_whatever_the_memory(memory, thread
     assert [one.score.value for one in found] == pytest.approx(expected, abs=1e-11)
 
 
-def test_ordinary_float32_data_give_the_value_of_float64_to_1e_7(monkeypatch):
+def test_ordinary_float32_data_give_the_value_of_float64_to_1e_7(monkeypatch, case):
     module = importlib.import_module("nncli.similarity.measures.minibatch_cka")
     monkeypatch.setattr(module, "EXACT_WORK", 0)  # as with more data
     x, y = case("tall")
@@ -115,7 +96,7 @@ def test_ordinary_float32_data_give_the_value_of_float64_to_1e_7(monkeypatch):
     assert found == pytest.approx(by_definition(x, y, 50), abs=1e-7)
 
 
-def test_rows_are_read_in_one_pass():
+def test_rows_are_read_in_one_pass(case):
     reads = []
 
     def layer(name, rows):

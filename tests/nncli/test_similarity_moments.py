@@ -14,59 +14,18 @@ from nncli.similarity.grid import compare_moments
 from nncli.similarity.sums.gathering import gather
 from nncli.similarity.sums.moments import Shard, demand_disjoint, merge, merge_all
 
-SEED = 20210803
 CKA = ("linear-cka", "rv", "angular-cka", "debiased-cka", "cka-lange")
 CCA = ("svcca", "pwcca", "cca", "cca-r2", "linear-r2", "gulp", "shape-metric")
 SHAPE = ("procrustes", "procrustes-angular", "procrustes-size-shape", "bures")
 UNITS = ("permutation", "soft-matching")
 EVERY = (*CKA, *CCA, *SHAPE, *UNITS)
+CASES = ("tall", "square", "wide", "affine", "null", "dead", "self")
 
 
 def chosen(*names):
     return [Chosen(replace(METRICS[one], from_sums=True), Settings(), one) for one in names]
 
 
-def latent_pair(rng, n, k, d1, d2):
-    latents = rng.standard_normal((n, k))
-    to_x, to_y = rng.standard_normal((k, d1)), rng.standard_normal((k, d2))
-    x = latents @ to_x + 0.5 * rng.standard_normal((n, d1)) + 2.0
-    y = latents @ to_y + 0.5 * rng.standard_normal((n, d2)) - 1.0
-    return x, y
-
-
-def tall(rng):
-    return latent_pair(rng, 200, 10, 32, 48)
-
-
-def square(rng):
-    return latent_pair(rng, 200, 10, 40, 40)
-
-
-def affine(rng):
-    x, _ = square(np.random.default_rng(SEED))
-    return x, x @ rng.standard_normal((40, 40)) + 1.0
-
-
-def dead(rng):
-    x, y = tall(rng)
-    x[:, 1], x[:, 2], x[:, 3] = x[:, 0], 0.0, 7.0
-    return x, y
-
-
-def offset(rng):
-    x, y = tall(rng)
-    return (x + 1e4).astype(np.float32), (y - 1e4).astype(np.float32)
-
-
-CASES = {
-    "tall": tall,
-    "square": square,
-    "wide": lambda rng: latent_pair(rng, 40, 6, 96, 64),
-    "affine": affine,
-    "null": lambda rng: (rng.standard_normal((200, 32)), rng.standard_normal((200, 48))),
-    "dead": dead,
-    "self": lambda rng: (tall(rng)[0],) * 2,
-}
 # float64, from the definitions; the same numbers as of rows
 REFERENCES = {
     ("tall", "linear-cka"): 0.7953569453,
@@ -110,8 +69,8 @@ def value(moments, name):
     return compare_moments(moments, chosen(name))[0].score.value
 
 
-def test_the_sums_are_those_of_the_definition():
-    x, y = tall(np.random.default_rng(0))
+def test_the_sums_are_those_of_the_definition(case):
+    x, y = case("tall", seed=0)
     found = sums(x, y).of(0, 1)
     x, y = x - x.mean(0), y - y.mean(0)
     p, q = (x**2).sum(1), (y**2).sum(1)
@@ -124,14 +83,14 @@ def test_the_sums_are_those_of_the_definition():
 
 
 @pytest.mark.filterwarnings("ignore::nncli.errors.NncliWarning")
-@pytest.mark.parametrize("case", CASES)
-def test_shards_of_any_sizes_add_up_to_what_all_rows_give(case):
-    x, y = CASES[case](np.random.default_rng(SEED))
+@pytest.mark.parametrize("name", CASES)
+def test_shards_of_any_sizes_add_up_to_what_all_rows_give(name, case):
+    x, y = case(name)
     cuts = [0, 0, 1, 2, 9, len(x) // 2, len(x) - 1, len(x), len(x)]
     merged = compare_moments(merge_all(shards(x, y, cuts)), chosen(*EVERY))
     for ours, rows in zip(merged, compare(one(x), one(y, "y"), EVERY), strict=True):
         # beside 0 an angle and a root lose half of the digits, of rows as well
-        rooted = case == "self" and ours.metric in ("angular-cka", "procrustes-angular")
+        rooted = name == "self" and ours.metric in ("angular-cka", "procrustes-angular")
         accuracy = 1e-7 if rooted or ours.metric in ("shape-metric", SHAPE[2]) else 1e-9
         assert ours.score.value == pytest.approx(rows.score.value, abs=accuracy), ours.metric
         assert dict(ours.score.extra) == pytest.approx(dict(rows.score.extra), abs=1e-9)
@@ -139,23 +98,23 @@ def test_shards_of_any_sizes_add_up_to_what_all_rows_give(case):
 
 
 @pytest.mark.filterwarnings("ignore::nncli.errors.NncliWarning")
-@pytest.mark.parametrize(("case", "name"), REFERENCES)
-def test_shards_give_the_reference_values(case, name):
-    x, y = CASES[case](np.random.default_rng(SEED))
+@pytest.mark.parametrize(("name", "measure"), REFERENCES)
+def test_shards_give_the_reference_values(name, measure, case):
+    x, y = case(name)
     merged = merge_all(shards(x, y, [0, len(x) // 3, len(x)]))
-    assert value(merged, name) == pytest.approx(REFERENCES[case, name], abs=1e-8)
+    assert value(merged, measure) == pytest.approx(REFERENCES[name, measure], abs=1e-8)
 
 
-def test_float32_with_a_mean_1000_times_the_spread_keeps_its_digits():
-    x, y = offset(np.random.default_rng(SEED))
+def test_float32_with_a_mean_1000_times_the_spread_keeps_its_digits(case):
+    x, y = case("offset")
     merged = merge_all(shards(x, y, [0, 50, 120, 200]))
-    for (case, name), expected in REFERENCES.items():
-        if case == "tall":
-            assert value(merged, name) == pytest.approx(expected, rel=1e-4), name
+    for (name, measure), expected in REFERENCES.items():
+        if name == "tall":
+            assert value(merged, measure) == pytest.approx(expected, rel=1e-4), measure
 
 
-def test_the_order_of_merging_does_not_matter():
-    x, y = tall(np.random.default_rng(1))
+def test_the_order_of_merging_does_not_matter(case):
+    x, y = case("tall", seed=1)
     x[:60] += 100.0  # shards that are unlike each other
     parts = shards(x, y, [0, 3, 60, 61, 130, 200])
     trees = [
@@ -169,8 +128,8 @@ def test_the_order_of_merging_does_not_matter():
         assert np.ptp(found) < 1e-9 * max(1.0, abs(found[0])), name
 
 
-def test_parts_are_added_in_the_order_of_their_examples():
-    x, y = tall(np.random.default_rng(1))
+def test_parts_are_added_in_the_order_of_their_examples(case):
+    x, y = case("tall", seed=1)
     spans = [(0, 70), (70, 71), (71, 200)]
     parts = [sums(x, y, (i, j), shards=[Shard("source", i, j, f"{i}-{j}")]) for i, j in spans]
     whole = [merge_all(parts), merge_all(parts[::-1]), merge_all([parts[i] for i in (1, 2, 0)])]
@@ -179,8 +138,8 @@ def test_parts_are_added_in_the_order_of_their_examples():
         assert np.array_equal(whole[0].of(0, 1).second, other.of(0, 1).second)
 
 
-def test_first_rows_unlike_the_others_cost_no_digits():
-    x, y = latent_pair(np.random.default_rng(2), 80_000, 5, 8, 9)
+def test_first_rows_unlike_the_others_cost_no_digits(latent_pair):
+    x, y = latent_pair(80_000, 5, 8, 9, seed=2)
     x[:1024] += 1e4
     x, y = x.astype(np.float32), y.astype(np.float32)
     expected = [r.score.value for r in compare(one(x[::-1]), one(y[::-1], "y"), CKA)]
@@ -188,8 +147,8 @@ def test_first_rows_unlike_the_others_cost_no_digits():
     assert found == pytest.approx(expected, abs=1e-7)
 
 
-def test_sums_of_layers_with_themselves_are_kept_once():
-    layers = [layer_of(x, f"l{i}") for i, x in enumerate(square(np.random.default_rng(0)))]
+def test_sums_of_layers_with_themselves_are_kept_once(case):
+    layers = [layer_of(x, f"l{i}") for i, x in enumerate(case("square", seed=0))]
     found = gather(layers, layers, all_pairs(layers, layers))
     assert sorted(found.joint) == [(0, 0), (0, 1), (1, 1)]
     ours = compare_moments(found, chosen(*CKA, "pwcca"))
@@ -198,8 +157,8 @@ def test_sums_of_layers_with_themselves_are_kept_once():
     assert [one.score.value for one in ours] == pytest.approx([r.score.value for r in rows])
 
 
-def test_pairs_with_different_numbers_of_rows_have_no_sums():
-    x, y = tall(np.random.default_rng(0))
+def test_pairs_with_different_numbers_of_rows_have_no_sums(case):
+    x, y = case("tall", seed=0)
     a, b = [layer_of(x, "a")], [layer_of(y[:90], "b"), layer_of(y, "c")]
     found = gather(a, b, [(0, 0), (0, 1)])
     assert found.pairs() == [(0, 1)]
@@ -209,30 +168,30 @@ def test_pairs_with_different_numbers_of_rows_have_no_sums():
     assert fine.score.value == pytest.approx(expected, abs=1e-12)
 
 
-def test_threads_change_no_bit():
-    layers = [layer_of(x, f"l{i}") for i, x in enumerate(square(np.random.default_rng(0)))]
+def test_threads_change_no_bit(case):
+    layers = [layer_of(x, f"l{i}") for i, x in enumerate(case("square", seed=0))]
     one, two = (gather(layers, layers[::-1], [(0, 0), (1, 1)], threads=t) for t in (1, 2))
     for pair in one.joint:
         assert np.array_equal(one.joint[pair].second, two.joint[pair].second)
 
 
-def test_constant_shards_with_different_constants_make_a_layer_that_varies():
-    x, y = np.repeat([[1.0, 5.0], [2.0, 7.0]], 20, axis=0), tall(np.random.default_rng(0))[1][:40]
+def test_constant_shards_with_different_constants_make_a_layer_that_varies(case):
+    x, y = np.repeat([[1.0, 5.0], [2.0, 7.0]], 20, axis=0), case("tall", seed=0)[1][:40]
     expected = compare(one(x), one(y, "y"), ["linear-cka"])[0].score.value
     assert value(merge_all(shards(x, y, [0, 20, 40])), "linear-cka") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("constant", [0.1, 1e10 / 3, 3e-9])
-def test_a_constant_layer_is_constant_in_shards_too(constant):
-    y = tall(np.random.default_rng(0))[1]
+def test_a_constant_layer_is_constant_in_shards_too(constant, case):
+    y = case("tall", seed=0)[1]
     x = np.full((200, 3), constant)
     found = compare_moments(merge_all(shards(x, y, [0, 1, 90, 200])), chosen("linear-cka"))[0].score
     assert (found.value, found.note) == (None, "`x` of A is constant over the rows")
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e10 / 3])
-def test_dead_features_of_any_size_count_for_nothing_and_need_no_word(constant):
-    x, y = tall(np.random.default_rng(0))
+def test_dead_features_of_any_size_count_for_nothing_and_need_no_word(constant, case):
+    x, y = case("tall", seed=0)
     expected = compare(one(x), one(y, "y"), ["cca"])[0].score
     x = np.concatenate([x, np.full((200, 4), constant)], 1)
     with warnings.catch_warnings():
@@ -242,8 +201,8 @@ def test_dead_features_of_any_size_count_for_nothing_and_need_no_word(constant):
     assert found.extra["dims_a"] == 32
 
 
-def test_repeated_features_count_once_and_it_is_said():
-    x, y = tall(np.random.default_rng(0))
+def test_repeated_features_count_once_and_it_is_said(case):
+    x, y = case("tall", seed=0)
     expected = compare(one(x), one(y, "y"), ["cca"])[0].score
     x = np.concatenate([x, 3.0 * x[:, :5]], 1)
     with pytest.warns(NncliWarning, match="`x` has features that sums cannot tell from linear"):
@@ -272,8 +231,8 @@ def test_small_directions_are_good_to_what_is_promised(share):
 
 
 @pytest.mark.parametrize("size", [1e-3, 1e-6, 1e6])
-def test_features_of_any_size_lose_no_digits(size):
-    x, y = tall(np.random.default_rng(0))  # such as units that hardly ever fire
+def test_features_of_any_size_lose_no_digits(size, case):
+    x, y = case("tall", seed=0)  # such as units that hardly ever fire
     x[:, :7] *= size
     y[:, 3] /= size
     for name in EVERY:
@@ -306,30 +265,30 @@ def test_one_layer_too_fine_for_sums_spoils_no_other_pair():
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e12])
-def test_float32_of_extreme_size_is_scaled_as_rows_are(size):
-    x, y = (one.astype(np.float32) for one in tall(np.random.default_rng(0)))
+def test_float32_of_extreme_size_is_scaled_as_rows_are(size, case):
+    x, y = (one.astype(np.float32) for one in case("tall", seed=0))
     expected = {name: value(sums(x, y), name) for name in EVERY if name != SHAPE[2]}
     big = {name: value(sums(x * np.float32(size), y), name) for name in expected}
     assert big == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("size", [1e-100, 1e100])
-def test_values_whose_fourth_powers_are_no_numbers_are_refused_by_name(size):
-    x, y = tall(np.random.default_rng(0))
+def test_values_whose_fourth_powers_are_no_numbers_are_refused_by_name(size, case):
+    x, y = case("tall", seed=0)
     with pytest.raises(ArtifactError, match="layer `x` are too large or too small"):
         sums(x * size, y)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 150])
-def test_a_value_that_is_not_finite_is_named(rows):
-    x, y = tall(np.random.default_rng(0))
+def test_a_value_that_is_not_finite_is_named(rows, case):
+    x, y = case("tall", seed=0)
     x[rows - 1, 3] = np.nan
     with pytest.raises(ArtifactError, match=f"`x` holds nan at row {rows - 1}, feature 3"):
         sums(x, y, (0, rows))
 
 
-def test_what_sums_cannot_hold_is_compared_by_rows():
-    x, y = (each * 1e90 for each in latent_pair(np.random.default_rng(4), 5000, 5, 20, 30))
+def test_what_sums_cannot_hold_is_compared_by_rows(latent_pair):
+    x, y = (each * 1e90 for each in latent_pair(5000, 5, 20, 30, seed=4))
     expected = compare(one(x), one(y, "y"), ["linear-cka"])[0].score.value
     found = compare(one(x), one(y, "y"), ["linear-cka"], memory=100_000)[0].score.value
     assert found == pytest.approx(expected, abs=1e-9)
@@ -338,22 +297,22 @@ def test_what_sums_cannot_hold_is_compared_by_rows():
         compare(one(x), one(y, "y"), ["linear-cka"], memory=100_000)
 
 
-def test_measures_that_need_rows_are_refused_and_those_that_do_not_are_named():
-    x, y = tall(np.random.default_rng(0))
+def test_measures_that_need_rows_are_refused_and_those_that_do_not_are_named(case):
+    x, y = case("tall", seed=0)
     with pytest.raises(UsageError, match="not enough for `rbf-cka`") as error:
         compare_moments(sums(x, y), ["linear-cka", "rbf-cka"])
     assert "linear-cka" in error.value.hint
     assert "rbf-cka" not in error.value.hint
 
 
-def test_a_single_row_is_no_comparison():
-    x, y = tall(np.random.default_rng(0))
+def test_a_single_row_is_no_comparison(case):
+    x, y = case("tall", seed=0)
     with pytest.raises(MismatchError, match="layer `x` has 1 example in all"):
         compare_moments(sums(x, y, (0, 1)), ["linear-cka"])
 
 
-def test_what_does_not_fit_is_not_added():
-    x, y = tall(np.random.default_rng(0))
+def test_what_does_not_fit_is_not_added(case):
+    x, y = case("tall", seed=0)
     whole = sums(x, y)
     with pytest.raises(MismatchError, match="different layers: `x`, `y` and `z`, `y`"):
         merge(whole, gather(one(x, "z"), one(y, "y"), [(0, 0)]))
@@ -388,8 +347,8 @@ def counted(x, name, read):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_large_layers_are_read_once_for_all_measures(dtype):
-    x, y = (one.astype(dtype) for one in latent_pair(np.random.default_rng(4), 5000, 5, 20, 30))
+def test_large_layers_are_read_once_for_all_measures(dtype, latent_pair):
+    x, y = (one.astype(dtype) for one in latent_pair(5000, 5, 20, 30, seed=4))
     names = ["linear-cka", "angular-cka", "debiased-cka", "cka-lange"]
     read = {"x": [], "y": []}
     a, b = [counted(x, "x", read["x"])], [counted(y, "y", read["y"])]
@@ -406,8 +365,8 @@ def test_large_layers_are_read_once_for_all_measures(dtype):
         assert others[-1][1] == 5000
 
 
-def test_float32_products_are_enough_for_what_divides_by_nothing_small():
-    x, y = latent_pair(np.random.default_rng(4), 5000, 5, 20, 30)
+def test_float32_products_are_enough_for_what_divides_by_nothing_small(latent_pair):
+    x, y = latent_pair(5000, 5, 20, 30, seed=4)
     expected = [r.score.value for r in compare(one(x), one(y, "y"), CKA)]
     for size in (1.0, 1e-12, 1e12):
         a, b = one((x * size).astype(np.float32)), one(y.astype(np.float32), "y")
@@ -425,16 +384,16 @@ def test_what_sums_cannot_resolve_is_read_again(share):
         assert ours.score.extra == rows.score.extra
 
 
-def test_progress_counts_every_pair_once_a_measure_in_one_pass_too():
-    x, y = latent_pair(np.random.default_rng(4), 5000, 5, 20, 30)
+def test_progress_counts_every_pair_once_a_measure_in_one_pass_too(latent_pair):
+    x, y = latent_pair(5000, 5, 20, 30, seed=4)
     layers = [*one(x), *one(y, "y")]
     done = []
     compare(layers, layers, chosen("linear-cka", "cca"), memory=100_000, advance=done.append)
     assert sum(done) == pytest.approx(2 * 4)
 
 
-def test_a_subset_of_pairs_reads_only_its_layers_in_one_pass():
-    x, y = latent_pair(np.random.default_rng(4), 5000, 5, 20, 30)
+def test_a_subset_of_pairs_reads_only_its_layers_in_one_pass(latent_pair):
+    x, y = latent_pair(5000, 5, 20, 30, seed=4)
     read = []
     a = [counted(x, "unused", read), *one(x)]
     found = compare(a, one(y, "y"), chosen("cca"), pairs=[(1, 0)], memory=100_000)

@@ -19,24 +19,7 @@ from nncli.similarity.algebra.nearest import nearest, ranks_in
 from nncli.similarity.centring import centre
 from nncli.similarity.measures.neighbours import MEASURES
 
-SEED = 20210803
 NAMES = [*(one.name for one in MEASURES), "second-order-cosine", "cknna"]
-
-
-def latent_pair(name):
-    n, k, d1, d2 = {"wide": (40, 6, 96, 64), "square": (200, 10, 40, 40)}.get(
-        name, (200, 10, 32, 48)
-    )
-    rng = np.random.default_rng(SEED)
-    if name == "null":
-        return rng.standard_normal((n, d1)), rng.standard_normal((n, d2))
-    latents = rng.standard_normal((n, k))
-    to_x, to_y = rng.standard_normal((k, d1)), rng.standard_normal((k, d2))
-    x = latents @ to_x + 0.5 * rng.standard_normal((n, d1)) + 2.0
-    y = latents @ to_y + 0.5 * rng.standard_normal((n, d2)) - 1.0
-    if name == "dead":
-        x[:, 1], x[:, 2], x[:, 3] = x[:, 0], 0.0, 7.0
-    return x, y
 
 
 CASES = ("tall", "square", "wide", "null", "dead")
@@ -109,16 +92,16 @@ PEERS = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_definitions_of_this_file_give_the_values_of_public_programs(name):
-    x, y = latent_pair(name)
+def test_the_definitions_of_this_file_give_the_values_of_public_programs(name, case):
+    x, y = case(name)
     found = ranks_agree(x, y, 10), second_order(x, y, 10, lambda c: 1 - c), alignment(x, y, 10)
     assert found == pytest.approx(PEERS[name], abs=1e-8)
 
 
 @pytest.mark.parametrize("k", [1, 3, 10, 39])
 @pytest.mark.parametrize("name", CASES)
-def test_values_are_those_of_the_definitions(name, k):
-    x, y = latent_pair(name)
+def test_values_are_those_of_the_definitions(name, k, case):
+    x, y = case(name)
     near = [lists(unit(one) @ unit(one).T, k).tolist() for one in (x, y)]
     shared = np.array([len(set(one) & set(other)) for one, other in zip(*near, strict=True)])
     found = [measure(x, y, neighbours=k) for measure in (mutual_knn, jaccard_knn)]
@@ -131,8 +114,8 @@ def test_values_are_those_of_the_definitions(name, k):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_cknna_of_all_neighbours_is_debiased_cka_of_rows_of_length_one(name):
-    x, y = latent_pair(name)
+def test_cknna_of_all_neighbours_is_debiased_cka_of_rows_of_length_one(name, case):
+    x, y = case(name)
     found = cknna(x, y, neighbours=len(x) - 1)
     assert found == pytest.approx(debiased_cka(unit(x), unit(y)), abs=1e-11)
 
@@ -206,8 +189,8 @@ def test_float32_rows_that_hardly_differ_have_the_neighbours_of_float64(scale):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_measures_of_whole_numbers_are_the_same_in_any_type(name):
-    x, y = (np.maximum(one, 0).round().astype(np.int8) for one in latent_pair("wide"))
+def test_measures_of_whole_numbers_are_the_same_in_any_type(name, case):
+    x, y = (np.maximum(one, 0).round().astype(np.int8) for one in case("wide"))
     measure = METRICS[name].function
     expected = measure(x.astype(np.float64), y.astype(np.float64))
     assert measure(x.astype(np.float32), y) == pytest.approx(expected, abs=1e-6)
@@ -226,13 +209,13 @@ def test_too_few_examples_for_the_neighbours_are_null_with_a_note(name):
     assert None not in [one.score.value for one in grid(11, name)]
 
 
-def test_all_others_are_neighbours_of_eleven_examples():
-    x, y = (one[:11] for one in latent_pair("tall"))
+def test_all_others_are_neighbours_of_eleven_examples(case):
+    x, y = (one[:11] for one in case("tall"))
     assert mutual_knn(x, y) == jaccard_knn(x, y) == 1.0
 
 
-def test_second_order_cosines_of_rows_of_zeros_are_one_with_each_other_and_zero_with_others():
-    x, _ = latent_pair("wide")
+def test_second_order_cosines_of_rows_of_zeros_are_one_with_each_other_and_zero_with_others(case):
+    x, _ = case("wide")
     x[0] = 0.0
     y = x.copy()
     assert second_order_cosine(x, y) == pytest.approx(1.0, abs=1e-12)
@@ -249,7 +232,7 @@ def test_neighbours_without_a_hsic_are_null_with_a_note():
     assert found[0].score.note == "the neighbours of `ray` of A have no HSIC with themselves"
 
 
-def test_neighbours_are_found_once_for_all_measures(monkeypatch):
+def test_neighbours_are_found_once_for_all_measures(monkeypatch, case):
     calls = []
 
     def counted(x, count, memory):
@@ -257,7 +240,7 @@ def test_neighbours_are_found_once_for_all_measures(monkeypatch):
         return nearest(x, count, memory)
 
     monkeypatch.setattr("nncli.similarity.measures.neighbours.nearest", counted)
-    x, y = latent_pair("tall")
+    x, y = case("tall")
     compare([layer_of(x, "x")], [layer_of(y, "y"), layer_of(x + 1, "z")], NAMES)
     assert sorted(calls) == ["x", "y", "z"]
 

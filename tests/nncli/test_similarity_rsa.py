@@ -9,34 +9,7 @@ from nncli.errors import NoAnswerError
 from nncli.similarity import compare, layer_of, rsa
 from nncli.similarity.algebra.ranks import centred_ranks
 
-SEED = 20210803
 DISTANCES, CORRELATIONS = ("correlation", "euclidean", "cosine"), ("spearman", "pearson", "kendall")
-
-
-def latent_pair(rng, n, k, d1, d2):
-    latents = rng.standard_normal((n, k))
-    to_x, to_y = rng.standard_normal((k, d1)), rng.standard_normal((k, d2))
-    x = latents @ to_x + 0.5 * rng.standard_normal((n, d1)) + 2.0
-    y = latents @ to_y + 0.5 * rng.standard_normal((n, d2)) - 1.0
-    return x, y
-
-
-def case(name):
-    rng = np.random.default_rng(SEED)
-    if name == "null":
-        return rng.standard_normal((200, 32)), rng.standard_normal((200, 48))
-    if name in ("square", "rot", "affine"):
-        x, y = latent_pair(rng, 200, 10, 40, 40)
-        change = np.random.default_rng(SEED).standard_normal((40, 40))
-        if name == "rot":
-            return x, 3.0 * (x @ np.linalg.qr(change)[0]) + 5.0
-        return x, y if name == "square" else x @ change + 1.0
-    x, y = latent_pair(rng, *((40, 6, 96, 64) if name == "wide" else (200, 10, 32, 48)))
-    if name == "offset":
-        return (x + 1e4).astype(np.float32), (y - 1e4).astype(np.float32)
-    if name == "dead":
-        x[:, 1], x[:, 2], x[:, 3] = x[:, 0], 0.0, 7.0
-    return (x, x) if name == "self" else (x, y)
 
 
 CASES = ("tall", "square", "wide", "rot", "affine", "null", "dead", "offset", "self")
@@ -113,7 +86,7 @@ REFERENCE = {
 
 @pytest.mark.parametrize("inputs", CASES)
 @pytest.mark.parametrize("choice", REFERENCE, ids="-".join)
-def test_values_are_those_of_scipy_in_float64(choice, inputs):
+def test_values_are_those_of_scipy_in_float64(choice, inputs, case):
     expected = REFERENCE[choice][CASES.index(inputs)]
     found = rsa(*case(inputs), distance=choice[0], correlation=choice[1])
     assert found == pytest.approx(expected, abs=1e-8 if inputs == "offset" else 1e-11)
@@ -173,7 +146,7 @@ def test_distances_beside_one_that_is_ten_thousand_times_as_large_keep_their_ord
 
 @pytest.mark.parametrize("distance", DISTANCES)
 @pytest.mark.parametrize("correlation", CORRELATIONS)
-def test_float32_data_give_the_value_of_float64(distance, correlation):
+def test_float32_data_give_the_value_of_float64(distance, correlation, case):
     x, y = case("tall")
     expected = rsa(x, y, distance=distance, correlation=correlation)
     x, y = x.astype(np.float32), y.astype(np.float32)
@@ -233,7 +206,7 @@ def test_two_examples_have_one_distance_and_so_no_answer():
     ("distance", "kept"),
     [("correlation", ()), ("euclidean", ("shift", "rotation")), ("cosine", ("rotation",))],
 )
-def test_each_distance_is_invariant_to_what_is_said_of_it(distance, kept):
+def test_each_distance_is_invariant_to_what_is_said_of_it(distance, kept, case):
     x, y = case("tall")
     rng = np.random.default_rng(1)
     changed = {

@@ -24,21 +24,15 @@ from nncli.similarity.algebra import nuclear
 from nncli.similarity.centring import centre
 from nncli.similarity.work import working
 
-SEED = 20210803
+
+@pytest.fixture
+def tall(case):
+    return case("tall")
 
 
-def latent_pair(n, k, d1, d2, seed=SEED):
-    """Two noisy linear views of the same k latents, with different means."""
-    rng = np.random.default_rng(seed)
-    latents = rng.standard_normal((n, k))
-    to_x, to_y = rng.standard_normal((k, d1)), rng.standard_normal((k, d2))
-    x = latents @ to_x + 0.5 * rng.standard_normal((n, d1)) + 2.0
-    y = latents @ to_y + 0.5 * rng.standard_normal((n, d2)) - 1.0
-    return x, y
-
-
-TALL = latent_pair(200, 10, 32, 48)
-WIDE = latent_pair(40, 6, 96, 64)
+@pytest.fixture
+def wide(case):
+    return case("wide")
 
 
 def centred(x):
@@ -58,28 +52,30 @@ def partly_whitened(x, alpha):
 
 
 @pytest.mark.parametrize("alpha", [0.01, 0.3, 0.5, 0.9])
-@pytest.mark.parametrize("pair", [TALL, latent_pair(200, 10, 40, 40)])
-def test_the_shape_metric_is_the_angle_of_partly_whitened_matrices(pair, alpha):
+@pytest.mark.parametrize("name", ["tall", "square"])
+def test_the_shape_metric_is_the_angle_of_partly_whitened_matrices(name, alpha, case):
+    pair = case(name)
     a, b = (partly_whitened(one, alpha) for one in pair)
     expected = np.arccos(np.linalg.svd(a.T @ b, compute_uv=False).sum())
     assert shape_metric(*pair, alpha=alpha) == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("pair", [TALL, WIDE])
-def test_alpha_one_is_the_angular_procrustes_distance_and_its_neighbours_are_near(pair):
+@pytest.mark.parametrize("name", ["tall", "wide"])
+def test_alpha_one_is_the_angular_procrustes_distance_and_its_neighbours_are_near(name, case):
+    pair = case(name)
     whole = procrustes_angular(*pair)
     assert shape_metric(*pair, alpha=1.0) == whole
     assert shape_metric(*pair, alpha=1 - 1e-9) == pytest.approx(whole, abs=1e-7)
 
 
-def test_alpha_zero_counts_canonical_correlations():
-    x, y = TALL
+def test_alpha_zero_counts_canonical_correlations(tall, case):
+    x, y = tall
     q, r = (np.linalg.qr(centred(one))[0] for one in (x, y))
     nuclear = np.linalg.svd(q.T @ r, compute_uv=False).sum()
     assert shape_metric(x, y, alpha=0.0) == pytest.approx(
         np.arccos(nuclear / np.sqrt(32 * 48)), abs=1e-9
     )
-    x, y = latent_pair(200, 10, 40, 40)
+    x, y = case("square")
     assert shape_metric(x, y, alpha=0.0) == pytest.approx(np.arccos(cca(x, y)), abs=1e-9)
     mapped = y @ np.random.default_rng(1).standard_normal((40, 40))
     assert shape_metric(x, mapped, alpha=0.0) == pytest.approx(
@@ -88,8 +84,8 @@ def test_alpha_zero_counts_canonical_correlations():
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
-def test_repeated_and_constant_columns_do_not_matter_to_a_whitened_shape(alpha):
-    x, y = TALL
+def test_repeated_and_constant_columns_do_not_matter_to_a_whitened_shape(alpha, tall):
+    x, y = tall
     dead = np.hstack([x, np.full((200, 3), 7.0)])
     assert shape_metric(dead, y, alpha=alpha) == pytest.approx(
         shape_metric(x, y, alpha=alpha), abs=1e-9
@@ -103,44 +99,44 @@ def test_repeated_and_constant_columns_do_not_matter_to_a_whitened_shape(alpha):
     assert shape_metric(spun, y, alpha=alpha) == pytest.approx(expected, abs=1e-8)
 
 
-def test_shape_metrics_obey_the_triangle_inequality():
-    layers = [TALL[0], TALL[1], *latent_pair(200, 3, 20, 7, seed=1)]
+def test_shape_metrics_obey_the_triangle_inequality(tall, latent_pair):
+    layers = [tall[0], tall[1], *latent_pair(200, 3, 20, 7, seed=1)]
     for alpha in (0.0, 0.2, 0.8):
         away = np.array([[shape_metric(x, y, alpha=alpha) for y in layers] for x in layers])
         assert (away[:, None, :] <= away[:, :, None] + away[None] + 1e-7).all()
 
 
-def test_full_whitening_of_too_few_examples_is_noted():
+def test_full_whitening_of_too_few_examples_is_noted(wide):
     names = ["shape-metric:alpha=0", "shape-metric:alpha=0.5"]
-    whole, part = compare([layer_of(WIDE[0], "x")], [layer_of(WIDE[1], "y")], names)
+    whole, part = compare([layer_of(wide[0], "x")], [layer_of(wide[1], "y")], names)
     assert whole.score.value == pytest.approx(0.0, abs=1e-7)
     assert whole.score.note == "as many dimensions as centred examples: the same whatever the data"
     assert (whole.score.extra, part.score.note) == ({"dims_a": 39, "dims_b": 39}, None)
     assert part.score.value > 0.1
 
 
-def test_the_bures_similarity_is_the_root_fidelity_of_gram_matrices():
+def test_the_bures_similarity_is_the_root_fidelity_of_gram_matrices(wide):
     from scipy.linalg import sqrtm
 
-    x, y = (centred(one[:30]) for one in WIDE)
+    x, y = (centred(one[:30]) for one in wide)
     k, other = (one @ one.T / np.linalg.norm(one) ** 2 for one in (x, y))
     root = np.real(sqrtm(k + 1e-14 * np.eye(30)))
     fidelity = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other @ root), 0)).sum()
     assert bures(x, y) == pytest.approx(fidelity, rel=1e-5)
 
 
-def test_the_bures_similarity_is_what_procrustes_distances_are_made_of():
+def test_the_bures_similarity_is_what_procrustes_distances_are_made_of(tall, wide):
     # the reference value of the squared distance
-    assert bures(*TALL) == pytest.approx(1 - 0.1638588359 / 2, abs=1e-10)
-    assert np.cos(procrustes_angular(*TALL)) == pytest.approx(bures(*TALL), abs=1e-12)
-    assert 2 - 2 * bures(*WIDE) == pytest.approx(procrustes(*WIDE), abs=1e-14)
+    assert bures(*tall) == pytest.approx(1 - 0.1638588359 / 2, abs=1e-10)
+    assert np.cos(procrustes_angular(*tall)) == pytest.approx(bures(*tall), abs=1e-12)
+    assert 2 - 2 * bures(*wide) == pytest.approx(procrustes(*wide), abs=1e-14)
 
 
-def test_rv_is_the_correlation_of_gram_matrices_and_another_name_of_linear_cka():
-    k, other = (centred(one) @ centred(one).T for one in TALL)
+def test_rv_is_the_correlation_of_gram_matrices_and_another_name_of_linear_cka(tall):
+    k, other = (centred(one) @ centred(one).T for one in tall)
     expected = np.vdot(k, other) / np.sqrt(np.vdot(k, k) * np.vdot(other, other))
-    assert METRICS["rv"].function(*TALL) == pytest.approx(expected, abs=1e-12)
-    assert METRICS["rv"].function(*TALL) == linear_cka(*TALL)
+    assert METRICS["rv"].function(*tall) == pytest.approx(expected, abs=1e-12)
+    assert METRICS["rv"].function(*tall) == linear_cka(*tall)
 
 
 def principal(x, k):
@@ -148,24 +144,24 @@ def principal(x, k):
     return u[:, :k], s[:k, None] * vt[:k]
 
 
-def test_svcca_of_twenty_directions_is_the_published_recipe():
+def test_svcca_of_twenty_directions_is_the_published_recipe(tall):
     # what the notebook of google/svcca gives on these data
-    assert svcca(*TALL, variance=1.0, max_rank=20) == pytest.approx(0.5878026685, abs=1e-8)
+    assert svcca(*tall, variance=1.0, max_rank=20) == pytest.approx(0.5878026685, abs=1e-8)
 
 
 @pytest.mark.parametrize(("variance", "limit", "kept"), [(0.99, 17, (14, 17)), (0.99, 5, (5, 5))])
-def test_the_smaller_cut_of_svcca_counts(variance, limit, kept):
-    q, r = (principal(one, k)[0] for one, k in zip(TALL, kept, strict=True))
+def test_the_smaller_cut_of_svcca_counts(variance, limit, kept, tall):
+    q, r = (principal(one, k)[0] for one, k in zip(tall, kept, strict=True))
     expected = np.linalg.svd(q.T @ r, compute_uv=False).mean()
-    assert svcca(*TALL, variance=variance, max_rank=limit) == pytest.approx(expected, abs=1e-10)
-    a, b = (layer_of(one, "x") for one in TALL)
+    assert svcca(*tall, variance=variance, max_rank=limit) == pytest.approx(expected, abs=1e-10)
+    a, b = (layer_of(one, "x") for one in tall)
     found = compare([a], [b], [f"svcca:max-rank={limit}"])[0].score
     assert (found.extra["dims_a"], found.extra["dims_b"]) == kept
 
 
 @pytest.mark.parametrize("limit", [1, 8, 30, 100])
-def test_pwcca_of_few_directions_weighs_by_all_features(limit):
-    x, y = TALL
+def test_pwcca_of_few_directions_weighs_by_all_features(limit, tall):
+    x, y = tall
     (q, own), (r, _) = principal(x, limit), principal(y, limit)
     left, correlations, _ = np.linalg.svd(q.T @ r, full_matrices=False)
     weights = np.abs(left.T @ own).sum(1)
@@ -175,8 +171,8 @@ def test_pwcca_of_few_directions_weighs_by_all_features(limit):
     assert found.extra["reverse"] == pytest.approx(pwcca(y, x, max_rank=limit), abs=1e-10)
 
 
-def test_few_directions_are_not_saturated_by_few_examples():
-    x, y = WIDE
+def test_few_directions_are_not_saturated_by_few_examples(wide):
+    x, y = wide
     with warnings.catch_warnings():
         warnings.simplefilter("error", NncliWarning)
         assert 0 < pwcca(x, y, max_rank=10) < 1
