@@ -134,11 +134,6 @@ def specification_of(
     return Specification(name, text.digest, inputs, outputs, cases, pointed=bool(asked))
 
 
-def read_specification(name: str, *, inputs: int, outputs: int) -> Specification:
-    """Read a specification in our own words; see `read_text` and `specification_of`."""
-    return specification_of(read_text(name), inputs=inputs, outputs=outputs)
-
-
 def _speaks_of_points(line: tuple[int, str]) -> bool:
     return re.search(r"\bat\b", line[1]) is not None
 

@@ -1,4 +1,4 @@
-"""Concentric spheres: how far errors are at best, and how many a quadratic network makes.
+"""Concentric spheres: how far errors are at best.
 
 Examples are uniform on a sphere of radius 1 or on one of radius R around the same centre. In many
 dimensions even a set of errors of tiny measure is near to almost every point of a sphere: of all
@@ -10,11 +10,7 @@ References:
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import special
-
-F64 = NDArray[np.float64]
 
 
 def optimal_mean_distance(error: float, dimension: int, radius: float = 1.0) -> float:
@@ -42,25 +38,3 @@ def optimal_mean_distance(error: float, dimension: int, radius: float = 1.0) -> 
     density = math.exp(-(edge**2) / 2) / math.sqrt(2 * math.pi)
     mean = edge * float(special.ndtr(edge)) + density
     return radius * mean / math.sqrt(dimension)
-
-
-def quadratic_error(alphas: F64, radius: float, *, inner: bool) -> float:
-    """The share of a sphere on which a quadratic network is wrong.
-
-    The network says "outer" where sum alphas_i x_i^2 > 1. By the central limit theorem over the
-    squares of the coordinates.
-
-    Args:
-        alphas: Coefficients (n,), many of them.
-        radius: Radius of the sphere.
-        inner: Whether this is the inner sphere, on which "outer" is the error.
-
-    Returns:
-        The share.
-    """
-    excess = radius**2 * np.asarray(alphas, np.float64) - 1
-    scale = math.sqrt(2 * float((excess**2).sum()))
-    if scale == 0:
-        return 0.0
-    outer = float(special.ndtr(float(excess.sum()) / scale))
-    return outer if inner else 1 - outer

@@ -59,22 +59,6 @@ class Ensemble:
         return sum(len(one.models) for one in self.trees)
 
 
-def independent(count: int) -> Ensemble:
-    """An ensemble of models that are independent of one another.
-
-    Args:
-        count: How many.
-
-    Returns:
-        One partition, every model a unit.
-
-    Raises:
-        UsageError: There are fewer than two.
-    """
-    _demand_two(count, "")
-    return Ensemble((Tree(np.arange(count), (), count),))
-
-
 def grow(
     partition: Sequence[Any],
     levels: Sequence[tuple[str, Sequence[Any]]],

@@ -8,7 +8,7 @@ from fractions import Fraction as F
 import pytest
 
 from nncli.errors import ArtifactError
-from nncli.formats.specification_text import read_specification, read_text, specification_of
+from nncli.formats.specification_text import read_text, specification_of
 
 INPUTS, OUTPUTS = 3, 3
 ALL = "inputs in [-1, 1]\n"
@@ -19,7 +19,7 @@ def read(tmp_path):
     def reading(text, inputs=INPUTS, outputs=OUTPUTS):
         path = tmp_path / "p.txt"
         path.write_text(text)
-        return read_specification(str(path), inputs=inputs, outputs=outputs)
+        return specification_of(read_text(str(path)), inputs=inputs, outputs=outputs)
 
     return reading
 
@@ -229,7 +229,7 @@ def test_conditions_on_inputs_alone_say_which_inputs_are_meant(read):
 def test_a_packed_specification_is_read(tmp_path):
     path = tmp_path / "p.gz"
     path.write_bytes(gzip.compress((ALL + "y[0] is largest").encode()))
-    assert len(read_specification(str(path), inputs=3, outputs=3).cases) == 2
+    assert len(specification_of(read_text(str(path)), inputs=3, outputs=3).cases) == 2
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from scipy import stats
 
 from nncli.bias_variance.answers import first_largest, reading
 from nncli.bias_variance.decomposition import Task, decompose
-from nncli.bias_variance.ensembles import grow, independent
+from nncli.bias_variance.ensembles import grow
 from nncli.bias_variance.intervals import student
 from nncli.errors import ArtifactError, UsageError
 
@@ -43,7 +43,7 @@ def seeded_nested(seed=13, n=300, p=10, f=5):
 
 
 def found(z, y, how=CLASSES, ensemble=None, **more):
-    ensemble = ensemble or independent(len(z))
+    ensemble = ensemble or grow([0] * len(z), [], range(len(z)))
     task = Task(ensemble, how, len(y), np.asarray(y), lambda a, b: z[:, a:b], **more)
     return decompose(task)
 
@@ -475,7 +475,7 @@ def test_a_vote_of_nested_models_is_that_of_all():
 
 def test_one_model_is_refused():
     with pytest.raises(UsageError, match="one model: variance is between models"):
-        independent(1)
+        grow([0], [], ["a"])
     with pytest.raises(UsageError, match="one model at width 3"):
         grow([0, 1], [("part", [0, 0])], ["a", "b"], where=" at width 3")
 

@@ -7,7 +7,7 @@ from nncli.bias_variance.answers import reading
 from nncli.bias_variance.clusters import codes_of, mean_variance, rest_variance, sum_over
 from nncli.bias_variance.curves import Point, difference
 from nncli.bias_variance.decomposition import Task, decompose
-from nncli.bias_variance.ensembles import independent
+from nncli.bias_variance.ensembles import grow
 
 CLASSES = reading("logits", 3, on=None, losses=(), regression=False)
 COVERED = [
@@ -21,7 +21,8 @@ COVERED = [
 
 
 def found(z, y, clusters=None):
-    task = Task(independent(len(z)), CLASSES, len(y), y, lambda a, b: z[:, a:b], clusters=clusters)
+    ensemble = grow([0] * len(z), [], range(len(z)))
+    task = Task(ensemble, CLASSES, len(y), y, lambda a, b: z[:, a:b], clusters=clusters)
     return decompose(task)
 
 

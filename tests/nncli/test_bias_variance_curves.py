@@ -7,14 +7,14 @@ from nncli.bias_variance.answers import reading
 from nncli.bias_variance.cells import arrange, with_shape
 from nncli.bias_variance.curves import Point, bias_share, difference, peak, threshold
 from nncli.bias_variance.decomposition import Task, decompose
-from nncli.bias_variance.ensembles import grow, independent
+from nncli.bias_variance.ensembles import grow
 from nncli.errors import UsageError
 
 NUMBERS = reading("pred", None, on=None, losses=(), regression=True)
 
 
 def point(at, answers, y, models=None, ensemble=None):
-    ensemble = ensemble or independent(len(answers))
+    ensemble = ensemble or grow([0] * len(answers), [], range(len(answers)))
     found = decompose(Task(ensemble, NUMBERS, len(y), y, lambda a, b: answers[:, a:b]))
     names = tuple(models or (f"{at}-{k}" for k in range(len(answers))))
     return Point(at, names, np.arange(len(y)), found)

@@ -7,14 +7,14 @@ import pytest
 
 from nncli.bias_variance.answers import reading
 from nncli.bias_variance.decomposition import Task, decompose
-from nncli.bias_variance.ensembles import grow, independent
+from nncli.bias_variance.ensembles import grow
 
 METRICS = ("risk", "bias", "variance", "unbiased_variance", "biased_variance", "disagreement")
 
 
 def found(answers, y, classes, *, ties, ensemble=None):
     how = reading("pred", None, on=None, losses=("zero-one",), regression=False).of(classes)
-    ensemble = ensemble or independent(len(answers))
+    ensemble = ensemble or grow([0] * len(answers), [], range(len(answers)))
     return decompose(
         Task(ensemble, how, len(y), np.asarray(y), lambda a, b: answers[:, a:b], ties=ties)
     )

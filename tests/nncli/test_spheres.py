@@ -8,7 +8,7 @@ import pytest
 from nncli.errors import UsageError
 from nncli.formats.dataset_spheres import parse_spheres
 from nncli.formats.datasets import load
-from nncli.spheres import optimal_mean_distance, quadratic_error
+from nncli.spheres import optimal_mean_distance
 
 
 def on_sphere(n, dimension, radius, seed=0):
@@ -97,24 +97,3 @@ def test_the_optimal_distance_scales_with_the_radius_and_falls_with_the_error():
     assert found == sorted(found, reverse=True)
     with pytest.raises(ValueError, match="share"):
         optimal_mean_distance(1.1, 10)
-
-
-@pytest.mark.parametrize(("radius", "inner"), [(1.0, True), (1.3, False)])
-def test_the_errors_of_a_quadratic_network_are_those_of_a_simulation(radius, inner):
-    random = np.random.default_rng(4)
-    # coefficients between 1 / 1.69 and 1 would make no errors; some stand out on either side
-    centre = 0.98 if inner else 0.62
-    alphas = centre + 0.3 * random.standard_normal(500)
-    alphas += centre - alphas.mean()
-    outer = (on_sphere(12_000, 500, radius) ** 2 @ alphas) > 1
-    share = outer.mean() if inner else 1 - outer.mean()
-    assert 0.05 < share < 0.45
-    # 0.013 is 3 standard errors of the simulation; the rest is the central limit theorem
-    assert quadratic_error(alphas, radius, inner=inner) == pytest.approx(share, abs=0.018)
-
-
-def test_a_quadratic_network_between_the_spheres_makes_no_errors():
-    alphas = np.full(500, 0.8)
-    assert quadratic_error(alphas, 1.0, inner=True) < 1e-9
-    assert quadratic_error(alphas, 1.3, inner=False) < 1e-9
-    assert quadratic_error(np.ones(500), 1.0, inner=True) == 0
