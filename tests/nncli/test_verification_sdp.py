@@ -17,7 +17,7 @@ from nncli.verification.maps import Dense
 from nncli.verification.neighbourhoods import robustness
 from nncli.verification.network import Activation, Network, Sum
 from nncli.verification.portfolio import decide
-from nncli.verification.sdp.certificate import bound_of, certified
+from nncli.verification.sdp.certificate import certified, proof
 from nncli.verification.sdp.lagrangian import Multipliers, Problem, problem
 from nncli.verification.sdp.quadratic_form import Quadratic, frame, quadratic
 from nncli.verification.sdp.search import Plan, climb
@@ -348,7 +348,7 @@ def test_a_quadratic_function_is_bounded_from_below_over_the_cube(seed: int) -> 
     corners = torch.tensor(list(itertools.product((-1.0, 0.0, 1.0), repeat=6))).double()
     values = form.constant + corners @ form.slope + ((corners @ form.bend) * corners).sum(1) / 2
     for weights in (torch.zeros(6), torch.full((6,), 5.0), torch.full((6,), 50.0)):
-        assert bound_of(form, weights.double()) <= float(values.min())
+        assert proof(form, weights.double(), None)[0] <= float(values.min())
 
 
 def test_the_bound_of_a_convex_quadratic_is_its_minimum_from_below() -> None:
@@ -356,7 +356,7 @@ def test_the_bound_of_a_convex_quadratic_is_its_minimum_from_below() -> None:
     form = Quadratic(
         torch.tensor(1.0).double(), torch.ones(1).double(), torch.full((1, 1), 4.0).double(), 0.0
     )
-    found = bound_of(form, torch.zeros(1).double())
+    found = proof(form, torch.zeros(1).double(), None)[0]
     assert 0.875 - 1e-6 < found <= 0.875
 
 

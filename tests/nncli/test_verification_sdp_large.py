@@ -13,7 +13,7 @@ from nncli.verification.neighbourhoods import robustness
 from nncli.verification.network import Activation, Network, Sum
 from nncli.verification.portfolio import decide
 from nncli.verification.sdp import certificate, lagrangian
-from nncli.verification.sdp.certificate import bound_of, certified, proved
+from nncli.verification.sdp.certificate import certified, proof, proved
 from nncli.verification.sdp.lagrangian import Multipliers, Problem, problem
 from nncli.verification.sdp.quadratic_form import Quadratic, frame
 from nncli.verification.sdp.search import Plan, climb
@@ -135,7 +135,7 @@ def test_a_quadratic_function_is_bounded_from_below_over_the_cube(seed: int) -> 
     z = torch.cat([corners, share])
     values = form.constant + z @ form.slope + ((z @ bend) * z).sum(dim=1) / 2
     enough = (-torch.linalg.eigvalsh(bend)[0]).clamp_min(0) * torch.ones(6, dtype=torch.float64)
-    bound = bound_of(form, enough)
+    bound = proof(form, enough, None)[0]
     assert -1e300 < bound <= float(values.min())
 
 

@@ -98,7 +98,7 @@ def proved(
             [raised[place][row, which] for place, which in frame.chosen.items()]
         ).clamp_min(0)
         room = None if slack is None else float(slack[row])
-        found, better = _proof(quadratic(problem, frame, kept, row), k, room)
+        found, better = proof(quadratic(problem, frame, kept, row), k, room)
         bounds.append(found)
         for place, which in frame.chosen.items():
             begin = frame.start[place]
@@ -106,21 +106,17 @@ def proved(
     return Proved(torch.tensor(bounds, dtype=torch.float64), raised)
 
 
-def bound_of(form: Quadratic, weights: Tensor) -> float:
+def proof(form: Quadratic, weights: Tensor, slack: float | None) -> tuple[float, Tensor]:
     """The bound of a quadratic function over [-1, 1]^N by weights of its variables.
 
     Args:
         form: The function.
         weights: (N,) not negative.
+        slack: How much of the bound may be given away; see `proved`.
 
     Returns:
-        A lower bound, minus infinity if none was found.
+        A lower bound, minus infinity if none was found, and (N,) weights that prove it.
     """
-    return _proof(form, weights, None)[0]
-
-
-def _proof(form: Quadratic, weights: Tensor, slack: float | None) -> tuple[float, Tensor]:
-    """A bound, and the weights that prove it."""
     constant, count = float(form.constant), len(weights)
     if not all(bool(one.isfinite().all()) for one in (form.bend, form.slope, weights)):
         return -float("inf"), weights
