@@ -13,14 +13,10 @@ Of a list of instances there is a line for each, without its counterexample.
 
 import csv
 import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nncli.errors import ArtifactError
 from nncli.formats.output import open_output
-from nncli.formats.packed_text import packed_text
-from nncli.formats.sources import open_source
 
 WORDS = {
     "verified": "unsat",
@@ -30,9 +26,7 @@ WORDS = {
     "error": "error",
 }
 VERDICTS = {word: verdict for verdict, word in WORDS.items()}
-WANTED = "an answer: `sat`, `unsat`, `unknown` or `timeout`"
 KIND = "answer"
-PAIR = re.compile(r"\(\s*([XY])_(\d+)\s+([^\s()]+)\s*\)")
 
 
 @dataclass(frozen=True)
@@ -92,51 +86,6 @@ def holds_answer(target: str) -> bool:
     except OSError:
         return False
     return first.decode("ascii", "replace").strip() in VERDICTS
-
-
-def read_answer(name: str) -> Answer:
-    """Read an answer.
-
-    Args:
-        name: A file, or `-`.
-
-    Returns:
-        The answer.
-
-    Raises:
-        ArtifactError: Its first word is none of `WORDS`, or its counterexample is damaged.
-    """
-    with open_source(name) as source:
-        text = packed_text(source, WANTED)
-    word, _, rest = text.strip().partition("\n")
-    if word.strip().lower() not in VERDICTS:
-        raise ArtifactError(f"`{name}`, line 1: found `{word.strip()[:40]}`, expected {WANTED}")
-    verdict = VERDICTS[word.strip().lower()]
-    if verdict != "violated" or not rest.strip():
-        return Answer(verdict)
-    body = rest.strip()
-    if not (body.startswith("(") and body.endswith(")")) or PAIR.sub("", body[1:-1]).strip():
-        raise ArtifactError(
-            f"`{name}`: the counterexample is cut short or damaged, expected `((X_0 0.1) ... )`"
-        )
-    found: dict[str, dict[int, float]] = {"X": {}, "Y": {}}
-    for side, place, number in PAIR.findall(body):
-        found[side][int(place)] = _number(name, f"{side}_{place}", number)
-    return Answer(verdict, *(_complete(name, side, found[side]) for side in ("X", "Y")))
-
-
-def _number(name: str, variable: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ArtifactError(f"`{name}`: `{variable}` is `{text}`, expected a number") from None
-
-
-def _complete(name: str, side: str, numbers: dict[int, float]) -> tuple[float, ...]:
-    for place in range(len(numbers)):
-        if place not in numbers:
-            raise ArtifactError(f"`{name}`: the counterexample has no `{side}_{place}`")
-    return tuple(numbers[place] for place in range(len(numbers)))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What tests share: one thread, a clean environment, real processes, and in-process calls."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -133,3 +134,18 @@ def invoke():
         return result
 
     return run
+
+
+@pytest.fixture(scope="session")
+def read_answer():
+    """Read an answer in the form of the verification competitions: its word and its numbers."""
+
+    def read(path):
+        word, _, rest = path.read_text().partition("\n")
+        numbers = {"X": [], "Y": []}
+        for side, place, number in re.findall(r"\(([XY])_(\d+) ([^\s()]+)\)", rest):
+            assert int(place) == len(numbers[side])
+            numbers[side].append(float(number))
+        return word, tuple(numbers["X"]), tuple(numbers["Y"])
+
+    return read

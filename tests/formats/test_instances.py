@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nncli.errors import ArtifactError
-from nncli.formats.competition_results import Answer, answer_text, read_answer, write_answer
+from nncli.formats.competition_results import Answer, answer_text, write_answer
 from nncli.formats.instances import read_instances
 
 
@@ -95,56 +95,21 @@ def test_other_answers_are_one_word(tmp_path, verdict, word):
     target = tmp_path / "answer.txt"
     write_answer(str(target), Answer(verdict))
     assert target.read_text() == f"{word}\n"
-    assert read_answer(str(target)) == Answer(verdict)
 
 
-def test_numbers_of_float32_come_back_as_they_were(tmp_path):
+def test_numbers_of_float32_come_back_as_they_were(tmp_path, read_answer):
     rng = np.random.default_rng(0)
     drawn = (rng.standard_normal(50) * 10.0 ** rng.integers(-30, 30, 50)).astype(np.float32)
     numbers = (*map(float, drawn), 0.0, float(np.float32(1e-45)), float(np.float32(0.1)))
     target = tmp_path / "answer.txt"
-    answer = Answer("violated", numbers, numbers[::-1])
-    write_answer(str(target), answer)
-    assert read_answer(str(target)) == answer
+    write_answer(str(target), Answer("violated", numbers, numbers[::-1]))
+    assert read_answer(target) == ("sat", numbers, numbers[::-1])
 
 
-def test_a_negative_zero_keeps_its_sign(tmp_path):
+def test_a_negative_zero_keeps_its_sign(tmp_path, read_answer):
     target = tmp_path / "answer.txt"
     write_answer(str(target), Answer("violated", (-0.0,), (1.0,)))
-    assert math.copysign(1, read_answer(str(target)).x[0]) == -1
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "sat\n((X_0 0.5) (Y_0 1))",
-        "SAT\n\n(\n(X_0 0.5)\n(Y_0 1e0)\n)\n",
-        " sat \r\n((Y_0 1.0)(X_0 5e-1))\r\n",
-    ],
-)
-def test_counterexamples_of_other_tools_are_read(tmp_path, text):
-    path = tmp_path / "answer.txt"
-    path.write_text(text)
-    assert read_answer(str(path)) == Answer("violated", (0.5,), (1.0,))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("perhaps\n", "found `perhaps`, expected an answer"),
-        ("sat\n((X_0 0.5)\n(X_1", "cut short or damaged"),
-        ("sat\n((X_0 0.5) 3)", "cut short or damaged"),
-        ("sat\n((X_0 a))", "`X_0` is `a`, expected a number"),
-        ("sat\n((X_1 0.5))", "has no `X_0`"),
-        ("", "is empty"),
-    ],
-)
-def test_answers_that_are_damaged_are_refused(tmp_path, text, words):
-    path = tmp_path / "answer.txt"
-    path.write_text(text)
-    with pytest.raises(ArtifactError) as caught:
-        read_answer(str(path))
-    assert words in caught.value.message
+    assert math.copysign(1, read_answer(target)[1][0]) == -1
 
 
 def test_an_answer_is_replaced_by_another_and_nothing_else_is(tmp_path):
