@@ -1,7 +1,7 @@
 """Sums over examples: shards add up to the whole, and measures of sums are those of rows."""
 
 import warnings
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 
@@ -12,7 +12,8 @@ from nncli.errors import ArtifactError, MismatchError, NncliWarning, UsageError
 from nncli.similarity import METRICS, Chosen, Layer, Settings, all_pairs, compare, layer_of
 from nncli.similarity.grid import compare_moments
 from nncli.similarity.sums.gathering import gather
-from nncli.similarity.sums.moments import Shard, demand_disjoint, merge, merge_all
+from nncli.similarity.sums.moments import Shard, demand_disjoint, merge
+from nncli.similarity.sums.packed import add_up, in_order, pack
 
 CKA = ("linear-cka", "rv", "angular-cka", "debiased-cka", "cka-lange")
 CCA = ("svcca", "pwcca", "cca", "cca-r2", "linear-r2", "gulp", "shape-metric")
@@ -65,6 +66,27 @@ def shards(x, y, cuts):
     return [sums(x, y, span) for span in pairwise(cuts)]
 
 
+@dataclass(frozen=True)
+class Stored:
+    """Sums as a file holds them."""
+
+    name: str
+    packed: tuple
+
+    @property
+    def facts(self):
+        return self.packed[1]
+
+    def arrays(self):
+        return self.packed[0]
+
+
+def added(parts):
+    """The sums of all parts, as `nncli merge` adds them."""
+    stored = [Stored(f"part {place}", pack(part)) for place, part in enumerate(parts)]
+    return add_up(in_order(stored))
+
+
 def value(moments, name):
     return compare_moments(moments, chosen(name))[0].score.value
 
@@ -87,7 +109,7 @@ def test_the_sums_are_those_of_the_definition(case):
 def test_shards_of_any_sizes_add_up_to_what_all_rows_give(name, case):
     x, y = case(name)
     cuts = [0, 0, 1, 2, 9, len(x) // 2, len(x) - 1, len(x), len(x)]
-    merged = compare_moments(merge_all(shards(x, y, cuts)), chosen(*EVERY))
+    merged = compare_moments(added(shards(x, y, cuts)), chosen(*EVERY))
     for ours, rows in zip(merged, compare(one(x), one(y, "y"), EVERY), strict=True):
         # beside 0 an angle and a root lose half of the digits, of rows as well
         rooted = name == "self" and ours.metric in ("angular-cka", "procrustes-angular")
@@ -101,13 +123,13 @@ def test_shards_of_any_sizes_add_up_to_what_all_rows_give(name, case):
 @pytest.mark.parametrize(("name", "measure"), REFERENCES)
 def test_shards_give_the_reference_values(name, measure, case):
     x, y = case(name)
-    merged = merge_all(shards(x, y, [0, len(x) // 3, len(x)]))
+    merged = added(shards(x, y, [0, len(x) // 3, len(x)]))
     assert value(merged, measure) == pytest.approx(REFERENCES[name, measure], abs=1e-8)
 
 
 def test_float32_with_a_mean_1000_times_the_spread_keeps_its_digits(case):
     x, y = case("offset")
-    merged = merge_all(shards(x, y, [0, 50, 120, 200]))
+    merged = added(shards(x, y, [0, 50, 120, 200]))
     for (name, measure), expected in REFERENCES.items():
         if name == "tall":
             assert value(merged, measure) == pytest.approx(expected, rel=1e-4), measure
@@ -132,7 +154,7 @@ def test_parts_are_added_in_the_order_of_their_examples(case):
     x, y = case("tall", seed=1)
     spans = [(0, 70), (70, 71), (71, 200)]
     parts = [sums(x, y, (i, j), shards=[Shard("source", i, j, f"{i}-{j}")]) for i, j in spans]
-    whole = [merge_all(parts), merge_all(parts[::-1]), merge_all([parts[i] for i in (1, 2, 0)])]
+    whole = [added(parts), added(parts[::-1]), added([parts[i] for i in (1, 2, 0)])]
     assert [one.shards for one in whole] == [whole[0].shards] * 3
     for other in whole[1:]:
         assert np.array_equal(whole[0].of(0, 1).second, other.of(0, 1).second)
@@ -178,14 +200,14 @@ def test_threads_change_no_bit(case):
 def test_constant_shards_with_different_constants_make_a_layer_that_varies(case):
     x, y = np.repeat([[1.0, 5.0], [2.0, 7.0]], 20, axis=0), case("tall", seed=0)[1][:40]
     expected = compare(one(x), one(y, "y"), ["linear-cka"])[0].score.value
-    assert value(merge_all(shards(x, y, [0, 20, 40])), "linear-cka") == pytest.approx(expected)
+    assert value(added(shards(x, y, [0, 20, 40])), "linear-cka") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("constant", [0.1, 1e10 / 3, 3e-9])
 def test_a_constant_layer_is_constant_in_shards_too(constant, case):
     y = case("tall", seed=0)[1]
     x = np.full((200, 3), constant)
-    found = compare_moments(merge_all(shards(x, y, [0, 1, 90, 200])), chosen("linear-cka"))[0].score
+    found = compare_moments(added(shards(x, y, [0, 1, 90, 200])), chosen("linear-cka"))[0].score
     assert (found.value, found.note) == (None, "`x` of A is constant over the rows")
 
 
@@ -196,7 +218,7 @@ def test_dead_features_of_any_size_count_for_nothing_and_need_no_word(constant, 
     x = np.concatenate([x, np.full((200, 4), constant)], 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = compare_moments(merge_all(shards(x, y, [0, 66, 200])), chosen("cca"))[0].score
+        found = compare_moments(added(shards(x, y, [0, 66, 200])), chosen("cca"))[0].score
     assert found.value == pytest.approx(expected.value, abs=1e-9)
     assert found.extra["dims_a"] == 32
 
@@ -206,7 +228,7 @@ def test_repeated_features_count_once_and_it_is_said(case):
     expected = compare(one(x), one(y, "y"), ["cca"])[0].score
     x = np.concatenate([x, 3.0 * x[:, :5]], 1)
     with pytest.warns(NncliWarning, match="`x` has features that sums cannot tell from linear"):
-        found = compare_moments(merge_all(shards(x, y, [0, 66, 200])), chosen("cca"))[0].score
+        found = compare_moments(added(shards(x, y, [0, 66, 200])), chosen("cca"))[0].score
     assert found.value == pytest.approx(expected.value, abs=1e-9)
     assert found.extra["dims_a"] == 32
 

@@ -7,9 +7,8 @@ cancels, and those of two sets of rows are added exactly (Chan, Golub and LeVequ
 Algorithms for computing the sample variance).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import pairwise
 
 import numpy as np
@@ -159,20 +158,6 @@ def merge(one: Moments, other: Moments) -> Moments:
         for (pair, first), second in zip(moved[0].items(), moved[1].values(), strict=True)
     }
     return replace(one, layers=layers, joint=joint, shards=shards)
-
-
-def merge_all(parts: Iterable[Moments]) -> Moments:
-    """Add up the sums of many shards, in the order of their examples whatever that of the parts.
-
-    Raises:
-        ValueError: There are no parts.
-        MismatchError: They do not fit each other.
-    """
-    return reduce(merge, sorted(parts, key=_order))
-
-
-def _order(part: Moments) -> tuple[tuple[Shard, ...], list[tuple[int, bytes]]]:
-    return part.shards, [(layer.n, layer.mean.tobytes()) for layer in part.layers]
 
 
 def moved(
