@@ -170,7 +170,7 @@ def applied(layers, x):
 # formulas
 
 
-def satisfiable(clauses, count):
+def satisfiable(clauses):
     """Whether a formula has a solution: unit propagation and splitting."""
 
     def solve(clauses):
@@ -299,7 +299,7 @@ def formulas():
         )
     cases = []
     for name, (count, clauses) in made.items():
-        expected = "violated" if satisfiable(clauses, count) else "verified"
+        expected = "violated" if satisfiable(clauses) else "verified"
         box = np.zeros(count), np.ones(count)
         conditions = (0, ">=", 1.0), (1, "<=", 0.0)
         cases.append(Case(name, formula_network(clauses, count), ((box, conditions),), expected))

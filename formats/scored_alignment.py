@@ -1,7 +1,7 @@
 """The cases that several sources of scores have in common."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -78,14 +78,11 @@ def _demand_once(source: Source) -> None:
         )
 
 
-def count_dropped(
-    used: Sequence[Source], places: Mapping[int, Array | None], whole: NDArray[np.bool_]
-) -> int:
+def count_dropped(used: Sequence[Source], whole: NDArray[np.bool_]) -> int:
     """Count the cases that are left out, and say so.
 
     Args:
         used: The sources that say something.
-        places: From `common_cases`.
         whole: (n,) which of the common cases have every score and an outcome.
 
     Returns:

@@ -94,7 +94,7 @@ def join(sources: Sequence[Source], wanted: Wanted) -> ScoredCases:
     taken = [one.values(places) for one in scores]
     losses = [one.values(places) for one in outcome]
     whole: NDArray[np.bool_] = np.all(np.isfinite(np.stack([*taken, *losses])), axis=0)
-    dropped = count_dropped(used, places, whole)
+    dropped = count_dropped(used, whole)
     if not whole.any():
         raise ArtifactError(f"no case of {names_of(used)} has every score and an outcome")
     if outcome[0].sign < 0:

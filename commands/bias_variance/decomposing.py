@@ -31,7 +31,7 @@ def decompose_all(
         result, classes = _result(found, cell, arrangement, rated, asked)
         results.append(result)
         clipped += result.found.clipped
-    _warn(found.score, asked, clipped)
+    _warn(asked, clipped)
     units = Units(asked["unit"] == "bits", asked["class_mean"], classes)
     return results, units, clipped
 
@@ -88,7 +88,7 @@ def _identity(facts: dict[str, Any]) -> "Sequence[tuple[str, str]]":
     return [(name, str(value)) for name, value in facts.items() if name not in beside]
 
 
-def _warn(score: str, asked: dict[str, Any], clipped: int) -> None:
+def _warn(asked: dict[str, Any], clipped: int) -> None:
     import warnings
 
     from nncli.errors import NncliWarning

@@ -111,7 +111,7 @@ def _proofs_about(
         for proof in progress(mine, label=name, total=len(mine)):
             yield _checked(name, origin, proof, subjects, given)
         if not mine:
-            yield _row(name, None, reason=_strange(origin, certificate))
+            yield _row(name, None, reason=_strange(certificate))
     digests = {one.digest for one in origins}
     left = sum(certificate.networks[one.network][1] not in digests for one in certificate.proofs)
     if left and left < len(certificate.proofs):
@@ -122,7 +122,7 @@ def _proofs_about(
         )
 
 
-def _strange(origin: "Origin", certificate: "Certificate") -> str:
+def _strange(certificate: "Certificate") -> str:
     if not certificate.proofs:
         return "the certificate holds no proof"
     names = ", ".join(f"`{name}`" for name, _ in certificate.networks[:3])

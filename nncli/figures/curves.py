@@ -66,7 +66,7 @@ def curves(
     categories = _categories(data, rows, roles.x)
     panels = tuple(
         _panel(title, members, rows, roles, categories)
-        for title, members in _by_panel(names, roles).items()
+        for title, members in _by_panel(names).items()
     )
     if len(panels) > MOST_PANELS:
         raise ArtifactError(
@@ -97,7 +97,7 @@ def _metrics_of(rows: Sequence[Row], roles: Roles) -> list[str]:
     return list(dict.fromkeys(str(row[METRIC]) for row in placed))
 
 
-def _by_panel(names: Sequence[str], roles: Roles) -> dict[str, list[str]]:
+def _by_panel(names: Sequence[str]) -> dict[str, list[str]]:
     """Metrics by panel: `train_loss` and `test_loss` share one."""
     panels: dict[str, list[str]] = {}
     for name in names:

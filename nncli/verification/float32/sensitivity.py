@@ -95,13 +95,12 @@ def _weighed(factors: Tensor, errors: Tensor) -> Tensor:
     return torch.nan_to_num((factors * errors).sum(dim=1), torch.inf, torch.inf)
 
 
-def sloped(value: Value, shape: Sequence[int], low: Tensor, high: Tensor) -> Link:
+def sloped(value: Value, low: Tensor, high: Tensor) -> Link:
     """A function of each number, which changes by slopes between two limits.
 
     Args:
         value: Its argument, spread to the shape of the results.
-        shape: That shape.
-        low: The least slopes, of the same shape or spread to it.
+        low: The least slopes, of that shape or spread to it.
         high: The greatest.
     """
     middle = (low + high) / 2
@@ -156,7 +155,7 @@ def _sum(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Link
     alpha = float(operation.named.get("alpha", arguments[2] if len(arguments) > 2 else 1))
     by = {"add": (1.0, alpha), "sub": (1.0, -alpha), "rsub": (-alpha, 1.0)}[operation.name]
     return [
-        sloped(one, made.low.shape, *(2 * (_flat(factor, made.low),)))
+        sloped(one, *(2 * (_flat(factor, made.low),)))
         for one, factor in zip(arguments[:2], by, strict=True)
         if isinstance(one, Value)
     ]
@@ -167,18 +166,18 @@ def _product(operation: Operation, given: Sequence[Any], made: Numbers) -> list[
     if not isinstance(one, Value):
         one, factor = factor, one
     factor = _flat(factor, made.low)
-    return [sloped(one, made.low.shape, factor, factor)]
+    return [sloped(one, factor, factor)]
 
 
 def _quotient(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Link]:
     factor = 1 / _flat(operation.given[1], made.low)
-    return [sloped(operation.given[0], made.low.shape, factor, factor)]
+    return [sloped(operation.given[0], factor, factor)]
 
 
 def _between(low: float, high: float) -> Any:
     def links(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Link]:
         ends = _flat(low, made.low), _flat(high, made.low)
-        return [sloped(operation.given[0], made.low.shape, *ends)]
+        return [sloped(operation.given[0], *ends)]
 
     return links
 
@@ -188,14 +187,14 @@ def _clipped(operation: Operation, given: Sequence[Any], made: Numbers) -> list[
     if sum(isinstance(one, Value) for one in operation.given) != 1:
         return []
     value = next(one for one in operation.given if isinstance(one, Value))
-    return [sloped(value, made.low.shape, _flat(0.0, made.low), _flat(1.0, made.low))]
+    return [sloped(value, _flat(0.0, made.low), _flat(1.0, made.low))]
 
 
 def _relu(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Link]:
     one = given[0]
     low = (one.low - one.error >= 0).double()
     high = (one.high + one.error > 0).double()
-    return [sloped(operation.given[0], made.low.shape, low, high)]
+    return [sloped(operation.given[0], low, high)]
 
 
 def _leaky(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Link]:
@@ -205,7 +204,7 @@ def _leaky(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Li
     below = torch.where(one.low - one.error >= 0, ones, slope)
     above = torch.where(one.high + one.error > 0, ones, slope)
     ends = torch.minimum(below, above), torch.maximum(below, above)
-    return [sloped(operation.given[0], made.low.shape, *ends)]
+    return [sloped(operation.given[0], *ends)]
 
 
 def _curved(operation: Operation, given: Sequence[Any], made: Numbers) -> list[Link]:
@@ -216,7 +215,7 @@ def _curved(operation: Operation, given: Sequence[Any], made: Numbers) -> list[L
     nearest = torch.maximum(low, -high).clamp_min(0)
     ends = [_slope(operation.name, where) for where in (farthest, nearest)]
     room = 2.0**-40
-    return [sloped(operation.given[0], made.low.shape, ends[0] - room, ends[1] + room)]
+    return [sloped(operation.given[0], ends[0] - room, ends[1] + room)]
 
 
 def _slope(name: str, where: Tensor) -> Tensor:
@@ -231,7 +230,7 @@ def _batch_norm(operation: Operation, given: Sequence[Any], made: Numbers) -> li
     factor = 1 / (variance.double() + operation.given[-1]).sqrt()
     factor = factor if weight is None else factor * weight.double()
     factor = factor.reshape(1, -1, *[1] * (made.low.ndim - 2)).expand(made.low.shape)
-    return [sloped(one, made.low.shape, factor, factor)]
+    return [sloped(one, factor, factor)]
 
 
 LINKS: dict[str, Callable[[Operation, Sequence[Any], Numbers], list[Link]]] = {
