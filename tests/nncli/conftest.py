@@ -1,4 +1,4 @@
-"""What tests of measures of similarity share: pairs of layers, seeded."""
+"""What tests of the numerics share: pairs of layers, seeded, and a single thread."""
 
 import numpy as np
 import pytest
@@ -83,3 +83,14 @@ def latent_pair():
         return two_views(np.random.default_rng(seed), n, k, d1, d2)
 
     return made
+
+
+@pytest.fixture
+def one_thread():
+    """Keep torch to one thread, whatever earlier tests asked for: small tensors gain nothing."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

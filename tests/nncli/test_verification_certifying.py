@@ -3,10 +3,10 @@
 import json
 from dataclasses import replace
 from fractions import Fraction as F
-from itertools import pairwise
 
 import pytest
 import torch
+from verification_networks import chain
 
 from nncli.errors import ArtifactError
 from nncli.verification.asking import property_of
@@ -14,9 +14,7 @@ from nncli.verification.certifying.checking import CHECKS, check
 from nncli.verification.certifying.exact_text import digest, exact_text, is_ranking, read_exact
 from nncli.verification.certifying.parts import Part, tree_of
 from nncli.verification.exact import ExactCase, Limits, Linear, Near
-from nncli.verification.maps import Dense
 from nncli.verification.neighbourhoods import robustness
-from nncli.verification.network import Activation, Network, Sum
 from nncli.verification.portfolio import decide
 from nncli.verification.stages import Setting
 from nncli.verification.trees import Tree
@@ -33,17 +31,8 @@ EPSILON = {
 }
 
 
-def network(seed, sizes, scale=1.6):
-    """A random ReLU network."""
-    generator = torch.Generator().manual_seed(seed)
-    nodes = []
-    for turn, (into, out) in enumerate(pairwise(sizes)):
-        weight = torch.randn(out, into, generator=generator, dtype=torch.float64)
-        bias = torch.randn(out, generator=generator, dtype=torch.float64) * 0.1
-        nodes.append(Sum((len(nodes),), (Dense(scale * weight / into**0.5),), bias))
-        if turn < len(sizes) - 2:
-            nodes.append(Activation(len(nodes), "relu", out))
-    return Network(sizes[0], tuple(nodes), (sizes[0],))
+def network(seed, sizes):
+    return chain(sizes, seed, scale=1.6, bias=0.1)
 
 
 def question(net, epsilon, seed=100, label=None):

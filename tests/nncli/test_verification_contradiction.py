@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
+from verification_networks import chain
 
 from nncli.verification.asking import property_of
 from nncli.verification.branches import Branches, Setting, halves, root, still_open
@@ -17,8 +17,7 @@ from nncli.verification.clock import Clock
 from nncli.verification.contradiction import supposed
 from nncli.verification.domains import domain_of
 from nncli.verification.exact import Asked, ExactCase, Limits, Linear
-from nncli.verification.maps import Dense
-from nncli.verification.network import Activation, Network, Sum
+from nncli.verification.network import Network
 from nncli.verification.portfolio import decide
 from nncli.verification.queries import queries
 from nncli.verification.relu_splitting import searching, split_relus
@@ -27,18 +26,6 @@ from nncli.verification.stages import Setting as How
 from nncli.verification.tightening import tightened
 
 ROOM = 30_000_000
-
-
-def chain(sizes: list[int], seed: int, function: str = "relu") -> Network:
-    generator = torch.Generator().manual_seed(seed)
-    nodes: list[Sum | Activation] = []
-    for layer, (into, out) in enumerate(pairwise(sizes)):
-        weight = torch.randn(out, into, generator=generator, dtype=torch.float64)
-        bias = 0.3 * torch.randn(out, generator=generator, dtype=torch.float64)
-        nodes.append(Sum((len(nodes),), (Dense(1.5 * weight / into**0.5),), bias))
-        if layer < len(sizes) - 2:
-            nodes.append(Activation(len(nodes), function if layer == 1 else "relu", out))
-    return Network(sizes[0], tuple(nodes), (sizes[0],))
 
 
 def never(network: Network, *limits: float) -> Asked:
@@ -82,7 +69,7 @@ def holds_all(network: Network, branches: Branches, x: Tensor) -> bool:
 def test_intervals_hold_wherever_the_violation_happens(
     seed: int, outputs: int, function: str
 ) -> None:
-    network = chain([3, 8, 8, 8, outputs], seed, function)
+    network = chain([3, 8, 8, 8, outputs], seed, ["relu", function, "relu"])
     limits = low_outputs(network, 0.05 if outputs == 1 else 0.3)
     x = points(network)
     x = x[(network(x) <= torch.tensor(limits)).all(dim=1)]

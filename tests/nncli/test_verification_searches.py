@@ -1,13 +1,13 @@
 """Searches end, keep to their time, and their parts do what they say."""
 
 import ctypes
-import itertools
 import time
 from fractions import Fraction
 
 import pytest
 import torch
 from torch import Tensor
+from verification_networks import chain
 
 from nncli.verification.asking import property_of
 from nncli.verification.branches import Branches, halves, neuron_index, root
@@ -28,18 +28,6 @@ from nncli.verification.stages import Setting
 from nncli.verification.tightening import tightened
 
 
-def chain(sizes: list[int], functions: list[str], seed: int) -> Network:
-    generator = torch.Generator().manual_seed(seed)
-    nodes: list[Sum | Activation] = []
-    for layer, (into, out) in enumerate(itertools.pairwise(sizes)):
-        weight = torch.randn(out, into, generator=generator, dtype=torch.float64)
-        bias = 0.3 * torch.randn(out, generator=generator, dtype=torch.float64)
-        nodes.append(Sum((len(nodes),), (Dense(1.5 * weight / into**0.5),), bias))
-        if layer < len(sizes) - 2:
-            nodes.append(Activation(len(nodes), functions[layer % len(functions)], out))
-    return Network(sizes[0], tuple(nodes), (sizes[0],))
-
-
 def never_below(limit: float, count: int, radius: float = 1.0) -> Asked:
     box = Limits((Fraction(-radius),) * count, (Fraction(radius),) * count)
     condition = Linear((), ((0, Fraction(-1)),), Fraction(limit))
@@ -58,7 +46,7 @@ def lowest(network: Network, radius: float = 1.0) -> float:
 
 @pytest.mark.parametrize("functions", [["sigmoid"], ["tanh"], ["relu", "sigmoid"]])
 def test_curved_networks_that_no_sign_can_settle_end_as_unknown(functions: list[str]) -> None:
-    network = chain([25, 6, 6, 1], functions, 0)
+    network = chain([25, 6, 6, 1], 0, functions)
     question = never_below(lowest(network) - 0.02, 25)
     for method in ("relu-split", "milp"):
         answer = decide(network, question, nothing, Setting(method, 60.0))
@@ -67,7 +55,7 @@ def test_curved_networks_that_no_sign_can_settle_end_as_unknown(functions: list[
 
 @pytest.mark.parametrize("method", ["auto", "input-split", "relu-split", "milp"])
 def test_a_search_ends_soon_after_its_deadline(method: str) -> None:
-    network = chain([30, 60, 60, 60, 1], ["relu"], 1)
+    network = chain([30, 60, 60, 60, 1], 1)
     question = never_below(lowest(network) - 0.1, 30)
     begun = time.process_time()
     answer = decide(network, question, nothing, Setting(method, 1.0))
@@ -76,7 +64,7 @@ def test_a_search_ends_soon_after_its_deadline(method: str) -> None:
 
 
 def test_the_attack_takes_a_tenth_of_the_time_at_most() -> None:
-    network = chain([400, 300, 300, 10], ["relu"], 2)
+    network = chain([400, 300, 300, 10], 2)
     box = Limits((Fraction(-1),) * 400, (Fraction(1),) * 400)
     cases = [
         ExactCase(box, (Linear((), ((one, Fraction(1)),), Fraction(-1000)),)) for one in range(10)
@@ -100,7 +88,7 @@ def ground(network: Network, question: Asked) -> Ground:
 
 
 def test_halves_fix_one_neuron_both_ways_and_leave_all_others() -> None:
-    network = chain([3, 5, 4, 1], ["relu"], 3)
+    network = chain([3, 5, 4, 1], 3)
     setting = ground(network, never_below(-9.0, 3))
     start = root(setting, torch.tensor([0]))
     first, second = network.activations
@@ -122,7 +110,7 @@ def test_halves_fix_one_neuron_both_ways_and_leave_all_others() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_a_branch_with_no_open_neuron_is_decided_by_the_programme_alone(seed: int) -> None:
     """Every pattern of signs: together they prove what holds, and one of them finds what fails."""
-    network = chain([2, 5, 1], ["relu"], seed)
+    network = chain([2, 5, 1], seed)
     least = lowest(network)
     for limit, holds in ((least - 0.05, True), (least + 0.01, False)):
         setting = ground(network, never_below(limit, 2))
@@ -170,7 +158,7 @@ def test_signs_that_contradict_each_other_are_a_proof() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_searches_agree_whatever_memory_they_may_use(seed: int) -> None:
-    network = chain([4, 8, 8, 1], ["relu"], seed)
+    network = chain([4, 8, 8, 1], seed)
     question = never_below(lowest(network) - 0.5, 4)
     query = query_of(question)
     known = tightened(network, domain_of([query.region]))
@@ -185,7 +173,7 @@ def test_searches_agree_whatever_memory_they_may_use(seed: int) -> None:
 
 def test_an_input_that_cannot_be_halved_any_more_is_left_alone() -> None:
     """Two inputs, of which one is two neighbouring numbers wide."""
-    network = chain([2, 4, 1], ["relu"], 4)
+    network = chain([2, 4, 1], 4)
     low = torch.tensor([1.0, -1.0], dtype=torch.float64)
     high = torch.tensor([1.0 + 2.0**-52, 1.0], dtype=torch.float64)
     box = Limits(tuple(map(Fraction, low.tolist())), tuple(map(Fraction, high.tolist())))
@@ -199,7 +187,7 @@ def test_an_input_that_cannot_be_halved_any_more_is_left_alone() -> None:
 
 
 def test_time_that_is_up_is_told() -> None:
-    network = chain([4, 8, 1], ["relu"], 5)
+    network = chain([4, 8, 1], 5)
     query = query_of(never_below(lowest(network) - 0.01, 4))
     known = intervals(network, domain_of([query.region]))
     with pytest.raises(OutOfTime):

@@ -11,6 +11,7 @@ from fractions import Fraction
 import pytest
 import torch
 from torch import Tensor
+from verification_networks import chain
 
 from nncli.verification.asking import property_of
 from nncli.verification.backward import below
@@ -31,18 +32,6 @@ Numbers = list[Fraction]
 
 def fractions(numbers: Tensor) -> Numbers:
     return [Fraction(one) for one in numbers.flatten().tolist()]
-
-
-def chain(sizes: Sequence[int], seed: int, scale: float = 1.5) -> Network:
-    generator = torch.Generator().manual_seed(seed)
-    nodes: list[Sum | Activation] = []
-    for layer, (into, out) in enumerate(itertools.pairwise(sizes)):
-        weight = torch.randn(out, into, generator=generator, dtype=torch.float64)
-        bias = 0.5 * torch.randn(out, generator=generator, dtype=torch.float64)
-        nodes.append(Sum((len(nodes),), (Dense(scale * weight / into**0.5),), bias))
-        if layer < len(sizes) - 2:
-            nodes.append(Activation(len(nodes), "relu", out))
-    return Network(sizes[0], tuple(nodes), (sizes[0],))
 
 
 def scaled(network: Network, factors: Sequence[float]) -> Network:
@@ -123,7 +112,7 @@ def verdict(network: Network, question: Asked, method: str, seconds: float = 20.
 def test_a_limit_that_is_just_reached_is_never_verified_and_one_just_missed_may_be(
     seed: int,
 ) -> None:
-    network = chain([1, 4, 1] if seed % 2 else [1, 3, 3, 1], seed)
+    network = chain([1, 4, 1] if seed % 2 else [1, 3, 3, 1], seed, bias=0.5)
     low, high = Fraction(-1, 3), Fraction(1 + seed, 7)
     least = exact_minimum(network, low, high)
     for step in (Fraction(0), Fraction(1, 2**80), Fraction(1, 2**52), Fraction(1, 10**9)):
@@ -141,7 +130,7 @@ def test_a_limit_that_is_just_reached_is_never_verified_and_one_just_missed_may_
 def test_networks_of_huge_and_of_tiny_weights_are_never_verified_at_their_minimum(
     seed: int, factors: tuple[float, ...]
 ) -> None:
-    network = scaled(chain([1, 3, 3, 1], seed + 50), factors)
+    network = scaled(chain([1, 3, 3, 1], seed + 50, bias=0.5), factors)
     low, high = Fraction(-1), Fraction(2, 3)
     least = exact_minimum(network, low, high)
     for step in (Fraction(0), Fraction(1, 2**60)):
@@ -152,7 +141,7 @@ def test_networks_of_huge_and_of_tiny_weights_are_never_verified_at_their_minimu
 
 @pytest.mark.parametrize("seed", range(5))
 def test_bounds_lie_below_exact_values_where_inputs_are_large_and_terms_cancel(seed: int) -> None:
-    network = chain([3, 6, 6, 1], seed)
+    network = chain([3, 6, 6, 1], seed, bias=0.5)
     generator = torch.Generator().manual_seed(seed)
     shift = torch.tensor([1e8, -1e8, 1e8 + 1], dtype=torch.float64)
     first = network.nodes[0]
@@ -213,7 +202,7 @@ def test_a_place_that_several_nodes_take_counts_in_the_rounding() -> None:
 def test_values_beyond_floating_point_prove_nothing() -> None:
     """A network whose values overflow is open, however its bounds come out."""
     for factors in ((1e200, 1e200, 1.0), (1e308, 1e308, 1e308), (1e100, 1.0, 1e-100)):
-        network = scaled(chain([2, 4, 4, 1], 3), factors)
+        network = scaled(chain([2, 4, 4, 1], 3, bias=0.5), factors)
         question = at_most(Fraction(-1), [Fraction(-1)] * 2, [Fraction(1)] * 2)
         for method in ("ibp", "crown", "alpha-crown", "input-split", "relu-split", "milp"):
             assert verdict(network, question, method, 2.0) != "verified"

@@ -2,13 +2,14 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction as F
 
 import pytest
 import torch
 from torch import Tensor
+from verification_networks import chain, normal
 
 from nncli.errors import ArtifactError
 from nncli.verification.asking import property_of
@@ -27,31 +28,9 @@ from nncli.verification.squares import completed, with_squares, without_squares
 from nncli.verification.stages import Setting
 from nncli.verification.standing import Answer
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 METHODS = ("ibp", "crown", "alpha-crown", "sdp")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors gain nothing from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def normal(generator: torch.Generator, *shape: int) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=torch.float64)
-
-
-def chain(sizes: list[int], seed: int, scale: float = 1.5) -> Network:
-    generator = torch.Generator().manual_seed(seed)
-    nodes: list[Sum | Activation] = []
-    for layer, (into, out) in enumerate(itertools.pairwise(sizes)):
-        weight = scale * normal(generator, out, into) / into**0.5
-        nodes.append(Sum((len(nodes),), (Dense(weight),), 0.3 * normal(generator, out)))
-        if layer < len(sizes) - 2:
-            nodes.append(Activation(len(nodes), "relu", out))
-    return Network(sizes[0], tuple(nodes), (sizes[0],))
 
 
 def box(inputs: int, seed: int, reach: int = 10) -> Limits:
