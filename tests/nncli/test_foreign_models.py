@@ -8,17 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from network_outputs import close
 
 from nncli.checkpoints import resolve
 from nncli.errors import ArtifactError, EnvironmentFault, NncliWarning
 
 onnx = pytest.importorskip("onnx", reason="ONNX files need the extra `onnx`")
 transformers = pytest.importorskip("transformers", reason="needs the extra `huggingface`")
-
-
-def close(one: Tensor, other: Tensor, atol: float = 1e-5) -> bool:
-    return one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=atol)
 
 
 @pytest.fixture(scope="module")

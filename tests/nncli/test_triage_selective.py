@@ -5,6 +5,7 @@ from itertools import pairwise, permutations
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from triage_world import reference_world
 
 from nncli.triage import resampling
 from nncli.triage.concordance import concordance, midranks
@@ -135,15 +136,7 @@ def test_coverage_at_a_risk_is_the_last_at_which_the_risk_is_kept():
 
 
 def test_the_triage_curve_of_the_reference_is_the_running_loss():
-    # conformance K: 3,000 binary cases, five readers each
-    r = np.random.default_rng(41)
-    y = r.integers(0, 2, 3000)
-    a, t = r.random(3000), r.random(3000)
-    wrong, wrong_human = 0.02 + 0.45 * a**2, 0.02 + 0.35 * t**2
-    answer = np.where(r.random(3000) < wrong, 1 - y, y)
-    confidence = np.clip(1 - wrong + 0.05 * r.standard_normal(3000), 0.5, 0.999)
-    one = np.where(answer == 1, confidence, 1 - confidence)
-    human = np.where(r.random((3000, 5)) < wrong_human[:, None], 1 - y[:, None], y[:, None])
+    y, one, human = reference_world()
     machine = ((one > 0.5).astype(int) != y).astype(float)
     people = (human != y[:, None]).mean(axis=1)
     assert whole(people, machine).risk[0] == pytest.approx(0.17166666666666666, abs=1e-9)
