@@ -6,7 +6,7 @@ a file or behind a reduction, and memory stays a few blocks whatever the number 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,25 @@ FEWEST, MOST = 16, 1024  # rows of a block
 def row_name(row: int) -> str:
     """What an error calls a row that has no better name."""
     return f"row {row}"
+
+
+class Rows(Protocol):
+    """Anything that gives the rows of a matrix of n by d in blocks."""
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+
+    @property
+    def d(self) -> int:
+        """Number of columns."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision that is enough for products of them, where sums are."""
+
+    def rows(self, start: int, stop: int) -> Array:
+        """Rows `start` to `stop`, shape (stop - start, d), in that precision or a better one."""
 
 
 @dataclass(frozen=True)

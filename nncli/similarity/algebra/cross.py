@@ -6,12 +6,12 @@ rows are float64 either way. Where only sums are known of the layers, products a
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.similarity.layers import Array, blocks
+from nncli.similarity.layers import Array, Rows, blocks
 from nncli.similarity.sums.summed import cross_product, known_by_sums
 from nncli.similarity.work import Work
 
@@ -20,25 +20,6 @@ Pair = tuple[int, int]
 R = TypeVar("R")
 
 CHUNK = 1024  # rows of one product; longer float32 products lose digits
-
-
-class Rows(Protocol):
-    """Anything that gives the rows of a matrix of n by d in blocks."""
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-
-    @property
-    def d(self) -> int:
-        """Number of columns."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The precision that is enough for products of them, where sums are."""
-
-    def rows(self, start: int, stop: int) -> Array:
-        """Rows `start` to `stop`, shape (stop - start, d), in that precision or a better one."""
 
 
 def over_cross_products(

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.similarity.algebra.tiles import Rows, Tile, corners, gram_tiles, tile_step
-from nncli.similarity.layers import Array, blocks
+from nncli.similarity.algebra.tiles import Tile, corners, gram_tiles, tile_step
+from nncli.similarity.layers import Array, Rows, blocks
 from nncli.similarity.work import Work
 
 F64 = NDArray[np.float64]

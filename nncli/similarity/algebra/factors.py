@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.similarity.algebra.cross import Rows
 from nncli.similarity.algebra.spectrum import MULTIPLY_FLOOR, Directions, main_directions, rank
 from nncli.similarity.centring import Centred
-from nncli.similarity.layers import Array, blocks
+from nncli.similarity.layers import Array, Rows, blocks
 from nncli.similarity.sums.summed import Mapped, cross_product, known_by_sums
 
 F64 = NDArray[np.float64]

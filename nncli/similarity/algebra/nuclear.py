@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.similarity.algebra.cross import Pair, Rows, over_cross_products
+from nncli.similarity.algebra.cross import Pair, over_cross_products
 from nncli.similarity.algebra.decompositions import (
     eigen_loss,
     eigen_singular_values,
@@ -20,7 +20,7 @@ from nncli.similarity.algebra.decompositions import (
 )
 from nncli.similarity.algebra.factors import frobenius_norm
 from nncli.similarity.centring import Centred
-from nncli.similarity.layers import blocks
+from nncli.similarity.layers import Rows, blocks
 from nncli.similarity.scores import at_most_one
 from nncli.similarity.sums.summed import known_by_sums
 from nncli.similarity.work import Work, unheard

@@ -7,37 +7,18 @@ summed this way.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nncli.similarity.layers import Array
+from nncli.similarity.layers import Array, Rows
 from nncli.similarity.work import Work
 
 F64 = NDArray[np.float64]
 
 LARGEST = 256  # rows of a tile: products are near their top speed, and one float64 tile is 0.5 MB
 SMALLEST = 16
-
-
-class Rows(Protocol):
-    """Anything that gives the rows of a matrix of n by d in blocks."""
-
-    @property
-    def n(self) -> int:
-        """Number of rows."""
-
-    @property
-    def d(self) -> int:
-        """Number of columns."""
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The precision of the rows."""
-
-    def rows(self, start: int, stop: int) -> Array:
-        """Rows `start` to `stop`, shape (stop - start, d)."""
 
 
 @dataclass(frozen=True)
