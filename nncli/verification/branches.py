@@ -1,4 +1,4 @@
-"""Branches of a search over the signs of ReLUs, in batches."""
+"""Branches of a search that divides what goes into activations, in batches."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +12,7 @@ from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query
 from nncli.verification.slopes import Choice, ascend, chosen_bound, joined_choices
+from nncli.verification.splits import lower_half, upper_half
 from nncli.verification.trees import Tree
 
 ROUNDS = 16  # of tightening, at most: near a counterexample there is always a little to gain
@@ -23,8 +24,9 @@ class Branches:
 
     Attributes:
         violation: (B,) the place of the violation in the query.
-        limits: Intervals (B, n) of what goes into each ReLU, by its place.
-        signs: (B, n) by the same place: 1 or -1 where a branch has fixed a sign.
+        limits: Intervals (B, n) of what goes into each activation, by its place.
+        signs: (B, n) by the same place: 1 or -1 where a branch has fixed the sign of a ReLU, or has
+            divided what goes into another function; see `nncli.verification.splits`.
         choice: Slopes and multipliers of the bound that was found.
         margin: (B,) the bound.
         node: (B,) the node of each in the tree of the search, if there is one.
@@ -124,24 +126,22 @@ class Setting:
         return replace(branches, choice=found.choice, margin=margins)
 
 
-def root(setting: Setting, violations: Tensor, tree: Tree | None = None) -> Branches:
-    """Branches with no sign fixed and nothing chosen.
+def root(setting: Setting, violations: Tensor, nodes: Tensor | None = None) -> Branches:
+    """Branches that are not divided, with nothing chosen.
 
     Args:
         setting: The network and the question.
         violations: (B,) places of violations.
-        tree: Takes where branches are divided.
+        nodes: (B,) the node of each in a tree; by default they are counted.
     """
     count = len(violations)
-    nodes = torch.arange(count) if tree is None else tree.plant(count)
+    nodes = torch.arange(count) if nodes is None else nodes
     limits, signs = {}, {}
     for place in setting.network.activations:
         node = setting.network.activation(place)
-        if node.function == "relu":
-            given = setting.known[node.parent]
-            shape = (len(violations), node.size)
-            limits[place] = (given.low.expand(shape).clone(), given.high.expand(shape).clone())
-            signs[place] = torch.zeros(shape, dtype=torch.float64)
+        given, shape = setting.known[node.parent], (len(violations), node.size)
+        limits[place] = (given.low.expand(shape).clone(), given.high.expand(shape).clone())
+        signs[place] = torch.zeros(shape, dtype=torch.float64)
     margin = torch.full((len(violations),), -torch.inf, dtype=torch.float64)
     return Branches(
         violations, limits, signs, Choice(), margin, nodes, torch.full_like(violations, ROUNDS)
@@ -153,7 +153,7 @@ def neuron_index(branches: Branches, neuron: tuple[int, int]) -> int:
 
     Args:
         branches: Branches of the network.
-        neuron: The place of its ReLU, and which of its numbers.
+        neuron: The place of its activation, and which of its numbers.
     """
     before = 0
     for place, (low, _) in branches.limits.items():
@@ -195,8 +195,17 @@ def still_open(branches: Branches) -> Tensor:
     return torch.nonzero(~(branches.margin > 0) & ~empty(branches)).flatten()
 
 
-def halves(branches: Branches, neurons: Tensor, tree: Tree | None = None) -> Branches:
-    """The branches with a neuron not negative, then those with it not positive."""
+def halves(
+    branches: Branches, neurons: Tensor, tree: Tree | None = None, at: Tensor | None = None
+) -> Branches:
+    """The branches with what goes into a neuron not below a number, then with it not above.
+
+    Args:
+        branches: The branches.
+        neurons: (B,) which neuron of all.
+        tree: Takes where they are divided.
+        at: (B,) the numbers, by default 0. For ReLUs they must be 0, where both lines are exact.
+    """
     count = len(branches)
     both = branches[torch.arange(count).repeat(2)]
     limits, signs, offset = {}, {}, 0
@@ -204,13 +213,14 @@ def halves(branches: Branches, neurons: Tensor, tree: Tree | None = None) -> Bra
         low, high, sign = limit[0].clone(), limit[1].clone(), both.signs[place].clone()
         here = torch.nonzero((neurons >= offset) & (neurons < offset + low.shape[1])).flatten()
         column = neurons[here] - offset
-        low[here, column] = low[here, column].clamp_min(0)
-        sign[here, column] = 1
-        high[here + count, column] = high[here + count, column].clamp_max(0)
-        sign[here + count, column] = -1
+        where = low.new_zeros(len(here)) if at is None else at[here]
+        low[here, column] = torch.maximum(low[here, column], where)
+        sign[here, column] = upper_half(sign[here, column])
+        high[here + count, column] = torch.minimum(high[here + count, column], where)
+        sign[here + count, column] = lower_half(sign[here + count, column])
         limits[place], signs[place] = (low, high), sign
         offset += low.shape[1]
-    nodes = both.node if tree is None else tree.divide(branches.node, neurons)
+    nodes = both.node if tree is None else tree.divide(branches.node, neurons, at)
     return replace(
         both, limits=limits, signs=signs, node=nodes, rounds=torch.full_like(both.rounds, ROUNDS)
     )

@@ -73,17 +73,17 @@ def solve_exactly(
         network, query, rows_of_violations(query), domain_of([query.region]), known, 0, clock.check
     )
     which = torch.arange(len(query.violations)) if open_violations is None else open_violations
-    start = root(setting, which, tree)
-    if not network.pieces or demands(setting, start[:1]) > numbers:
+    if not network.pieces or demands(setting, root(setting, which[:1])) > numbers:
         return Splitting(False, None, len(which), 0)
-    for place in range(len(which)):
+    for turn, one in enumerate(which):
         clock.check()
-        witness = _least_margin(setting, start[place : place + 1], clock.left * SEARCH_SHARE)
+        witness = _least_margin(setting, root(setting, one[None]), clock.left * SEARCH_SHARE)
         if witness is not None and confirm(witness):
-            return Splitting(False, witness, 0, place + 1)
+            return Splitting(False, witness, 0, turn + 1)
     done, stuck = 0, 0
-    for place in range(len(which)):
-        waiting = [start[place : place + 1]]
+    nodes = torch.arange(len(which)) if tree is None else tree.plant(len(which))
+    for one, node in zip(which, nodes, strict=True):
+        waiting = [root(setting, one[None], node[None])]
         while waiting:
             clock.check()
             branch = waiting.pop()

@@ -13,6 +13,7 @@ from nncli.verification.relaxation import unstable
 
 Neuron = tuple[int, int]  # place of the ReLU, and which of its numbers
 Numbers = NDArray[np.float64]
+COPIED = 16  # rows for each open ReLU: 4 of the programme, put together and taken over by HiGHS
 USABLE = 1e100  # HiGHS takes 1e20 for infinite; far beyond, our own quotients overflow
 
 
@@ -137,11 +138,11 @@ def programme_of(setting: Setting, branch: Branches) -> Programme:
 
 
 def demands(setting: Setting, branch: Branches) -> int:
-    """How many numbers the linear functions of a branch have."""
+    """How many numbers a programme holds, about: its functions, and what solvers copy of them."""
     network = setting.network
     opened = sum(int(unstable(low, high).sum()) for low, high in branch.limits.values())
     sizes = sum(network.size(place) for place in range(network.last + 1))
-    return (sizes + 4 * opened) * (network.inputs + opened + 1)
+    return (sizes + COPIED * opened) * (network.inputs + opened + 1)
 
 
 def _linear(

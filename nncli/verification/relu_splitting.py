@@ -11,7 +11,7 @@ References:
     Wang et al. 2021, Beta-CROWN.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,7 +21,6 @@ from nncli.verification.branches import (
     Branches,
     Setting,
     halves,
-    joined,
     neuron_index,
     root,
     still_open,
@@ -36,8 +35,10 @@ from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.sharpening import Sharpening
+from nncli.verification.waiting import Waiting, together
 
 STEPS = 10
+HOPELESS = 0.2  # of a bound: costs are means over intervals, of which the greatest is a few times
 ENOUGH = 1e-3  # of a bound: where no neuron costs so much, a linear programme says which matters
 
 
@@ -65,7 +66,7 @@ def split_relus(
         clock: The time.
         open_violations: (K,) places of the violations that are still open; by default all.
         steps: Steps of gradient for each branch.
-        numbers: Numbers held at once by a batch, about; what bounds memory.
+        numbers: Numbers of float64 held at once, about; what bounds memory.
         tree: Takes where branches were divided, and what closed them.
         begin: Branches to begin with, in place of the region for each open violation.
         most: Branches to bound at most, about; then what is open stays so.
@@ -79,22 +80,21 @@ def split_relus(
     """
     setting = searching(network, query, known, clock, steps)
     first = torch.arange(len(query.violations)) if open_violations is None else open_violations
-    branches = setting.improved(root(setting, first, tree) if begin is None else begin)
-    width = sum(network.size(place) for place in range(network.last + 1))
-    batch = max(1, min(256, numbers // (20 * width * setting.picked.shape[1])))
+    most_at_once = together(setting, numbers)
+    coming = _beginnings(setting, first, begin, most_at_once, tree)
+    waiting = Waiting(coming, most_at_once, numbers)
     sharpening = Sharpening(setting, numbers, tree)
-    waiting, done, stuck = [branches], 0, 0
-    while waiting:
+    done, stuck = 0, 0
+    while waiting.more():
         clock.check()
         if most is not None and done > most:
-            return Splitting(False, None, sum(map(len, waiting)), done)
-        due = sharpening.due(waiting) if most is None else None
+            return Splitting(False, None, len(waiting), done)
+        due = sharpening.due(waiting.batches) if most is None else None
         if due is not None:
             done += len(due)
-            sharp = sharpening.sharpened(due)
-            waiting[:0] = [sharp] if len(sharp) else []
+            waiting.put_last(sharpening.sharpened(due))
             continue
-        branches = _batch(waiting, batch)
+        branches = waiting.take()
         branches = setting.improved(branches)
         done += len(branches)
         sharpening.searched(len(branches))
@@ -112,7 +112,7 @@ def split_relus(
         stuck += int(beyond.sum())
         scores = costs(setting, branches, found, trail)
         scores, branches = scores[~beyond], branches[~beyond]
-        ended = scores.amax(dim=1) <= ENOUGH * branches.margin.abs()
+        ended = _ended(setting, branches, scores)
         for place in torch.nonzero(ended).flatten():
             clock.check()
             branch = branches[place : place + 1]
@@ -123,11 +123,26 @@ def split_relus(
                 stuck += not cell.proved
             else:
                 neuron = torch.tensor([neuron_index(branch, cell.neuron)])
-                waiting.append(halves(branch, neuron, tree))
+                waiting.put(halves(branch, neuron, tree))
+        if stuck and not network.pieces:  # no number of divisions will do
+            return Splitting(False, None, stuck + len(waiting), done)
         branches, scores = branches[~ended], scores[~ended]
         if len(branches):
-            waiting.append(split(setting, branches, scores, tree))
+            waiting.put(split(setting, branches, scores, tree))
     return Splitting(stuck == 0, None, stuck, done)
+
+
+def _ended(setting: Setting, branches: Branches, scores: Tensor) -> Tensor:
+    """(B,) where further divisions are of no use, as far as costs tell.
+
+    Where the costs of curved activations are less than what is lacking even taken together, the
+    point where the bound is least violates the property, and yet it was not confirmed.
+    """
+    lacking = branches.margin.abs()
+    ended = scores.amax(dim=1) <= ENOUGH * lacking
+    if setting.network.pieces:
+        return ended
+    return ended | (scores.sum(dim=1) <= HOPELESS * lacking)
 
 
 def searching(
@@ -146,15 +161,16 @@ def searching(
     return Setting(network, query, rows, domain, known, steps, clock.check)
 
 
-def _batch(waiting: list[Branches], size: int) -> Branches:
-    """Take branches from the end, which keeps what is waiting short."""
-    taken = waiting.pop()
-    while len(taken) < size and waiting:
-        taken = joined(waiting.pop(), taken)
-    if len(taken) > size:
-        waiting.append(taken[:-size])
-        taken = taken[-size:]
-    return taken
+def _beginnings(
+    setting: Setting, first: Tensor, begin: Branches | None, most: int, tree: Branching | None
+) -> Iterator[Branches]:
+    """What the search begins with, some at a time, with slopes found for them."""
+    count = len(first) if begin is None else len(begin)
+    nodes = tree.plant(count) if tree is not None and begin is None else torch.arange(count)
+    for chosen in torch.split(torch.arange(count), most):
+        if len(chosen):
+            part = root(setting, first[chosen], nodes[chosen]) if begin is None else begin[chosen]
+            yield setting.improved(part)
 
 
 def _witness(

@@ -141,7 +141,8 @@ def begun(setting: Setting, which: Tensor, numbers: int, tree: Branching | None)
         tree: Takes what intervals rest on; its roots are the violations.
     """
     sharpening = Sharpening(setting, numbers, tree)
-    branches = setting.improved(root(setting, which, tree))
+    nodes = None if tree is None else tree.plant(len(which))
+    branches = setting.improved(root(setting, which, nodes))
     waiting = [branches[still_open(branches)]]
     while (due := sharpening.due(waiting)) is not None:
         waiting.insert(0, sharpening.sharpened(due))

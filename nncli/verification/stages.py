@@ -22,6 +22,7 @@ from nncli.verification.squares import without_squares
 from nncli.verification.standing import Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
 from nncli.verification.trees import Tree
+from nncli.verification.waiting import together
 from nncli.verification.work import Confirm, Setting, Work
 
 __all__ = ["AUTO", "AUTO_OF_SQUARES", "STAGES", "Confirm", "Setting", "Stage", "Work"]
@@ -191,18 +192,20 @@ def _few_inputs(standing: Standing) -> bool:
 def _contradict(work: Work, standing: Standing) -> None:
     """Suppose that violations happen; those that contradict themselves cannot."""
     which = standing.left
-    tree = Branching() if work.setting.record else None
     setting = searching(work.network, standing.query, standing.known, work.clock)
     if work.setting.method == "auto":
         waits = "sdp" not in work.seconds and costly(setting, which)
         if waits or standing.begun is not None:
             return
-    standing.begun = begun(setting, which, work.setting.numbers, tree)
-    closed = torch.nonzero(~torch.isin(which, standing.begun.branches.violation)).flatten()
-    if tree is not None and len(closed):
-        record_tree(standing, "contradiction", which[closed], tree.roots(closed))
-    margins = torch.full((len(closed),), CLOSED, dtype=torch.float64)
-    standing.note("contradiction", margins, which[closed])
+    for part in torch.split(which, together(setting, work.setting.numbers)):
+        tree = Branching() if work.setting.record else None
+        found = begun(setting, part, work.setting.numbers, tree)
+        closed = torch.nonzero(~torch.isin(part, found.branches.violation)).flatten()
+        if tree is not None and len(closed):
+            record_tree(standing, "contradiction", part[closed], tree.roots(closed))
+        margins = torch.full((len(closed),), CLOSED, dtype=torch.float64)
+        standing.note("contradiction", margins, part[closed])
+        standing.begun = found if len(part) == len(which) else None  # of all, or of none
 
 
 def _split_relus(work: Work, standing: Standing) -> None:

@@ -1,4 +1,4 @@
-"""The check of a tree over signs of ReLUs."""
+"""The check of a tree that divides what goes into activations."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,6 +19,7 @@ from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.relu_splitting import split_relus
 from nncli.verification.slopes import Choice
 from nncli.verification.trees import Divisions
+from nncli.verification.waiting import Waiting, together
 
 ROOM, TIMES = 50, 1  # branches that may be bounded by search: so many, and so many for each leaf
 STEPS = 20
@@ -48,22 +49,19 @@ def branches_proved(
     """
     picked = rows_of_violations(query)
     setting = Setting(network, query, picked, domain_of([query.region]), known, STEPS, _go_on)
-    start = root(setting, which)
-    neurons = sum(low.shape[1] for low, _ in start.limits.values())
+    neurons = sum(low.shape[1] for low, _ in root(setting, which[:1]).limits.values())
     tree = tree_of(part.tensors, len(which), neurons)
-    if tree is None:
+    if tree is None or not _at_bends(network, tree):
         return False
     sizes = {place: network.size(place) for place in network.activations}
     leaves = Leaves.of(part.tensors, len(tree.child), sizes, picked.shape[1])
-    width = sum(network.size(place) for place in range(network.last + 1))
-    batch = max(1, min(256, numbers // (20 * width * picked.shape[1])))
     violates = violating(network, query)
-    waiting, most = [start], ROOM + TIMES * int((tree.child < 0).sum())
-    while waiting:
-        branches = waiting.pop()
-        if len(branches) > batch:
-            waiting += [branches[batch:], branches[:batch]]
-            continue
+    most = ROOM + TIMES * int((tree.child < 0).sum())
+    at_once = together(setting, numbers)
+    parts = torch.split(torch.arange(len(which)), at_once)
+    waiting = Waiting((root(setting, which[one], one) for one in parts), at_once, numbers)
+    while waiting.more():
+        branches = waiting.take()
         branches = _sharpened(setting, branches, leaves, numbers)
         inner = tree.child[branches.node] >= 0
         left = _left(setting, branches[~inner], leaves, part.method)
@@ -75,8 +73,16 @@ def branches_proved(
             if not found.proved:
                 return False
         if bool(inner.any()):
-            waiting.append(_divided(branches[inner], tree))
+            waiting.put(_divided(branches[inner], tree))
     return True
+
+
+def _at_bends(network: Network, tree: Divisions) -> bool:
+    """Whether ReLUs are divided at 0 alone, where what is below and above is linear."""
+    nodes = [network.activation(place) for place in network.activations]
+    relu = torch.tensor([one.function == "relu" for one in nodes for _ in range(one.size)])
+    inner = tree.child >= 0
+    return not bool(inner.any()) or not bool(tree.at[inner][relu[tree.place[inner]]].any())
 
 
 def violating(network: Network, query: Query) -> Callable[[Tensor], bool]:
@@ -86,7 +92,7 @@ def violating(network: Network, query: Query) -> Callable[[Tensor], bool]:
 
 def _divided(branches: Branches, tree: Divisions) -> Branches:
     first = tree.child[branches.node]
-    both = halves(branches, tree.place[branches.node])
+    both = halves(branches, tree.place[branches.node], at=tree.at[branches.node])
     return replace(both, node=torch.cat([first, first + 1]))
 
 
