@@ -21,13 +21,14 @@ class Group:
     Attributes:
         tensors: What is changed, with gradients.
         rate: The step size at the start.
-        least: What numbers are raised to; minus infinity for free ones.
+        least: What numbers are raised to, each its own where it is a tensor; minus infinity for
+            free ones.
         most: What numbers are lowered to.
     """
 
     tensors: Sequence[Tensor]
     rate: float
-    least: float = 0.0
+    least: float | Tensor = 0.0
     most: float = float("inf")
 
 
@@ -76,4 +77,8 @@ class Adam:
                     mean.lerp_(slope, 1 - first)
                     square.lerp_(slope * slope, 1 - second)
                     size = (square / (1 - second**self.steps)).sqrt_().add_(1e-8)
-                    one.addcdiv_(mean, size, value=rate).clamp_(group.least, group.most)
+                    one.addcdiv_(mean, size, value=rate)
+                    if isinstance(group.least, Tensor):
+                        torch.maximum(one, group.least, out=one)
+                    else:
+                        one.clamp_(group.least, group.most)

@@ -17,8 +17,12 @@ In detail, with u the unit of rounding, f the factors and v the exact values of 
   took the ReLU's value.
 - Other functions: slopes are off by 2 u of f v, which the next sum, or the input, takes off as long
   as no other factors cancel it. Where a place is taken by several nodes it is taken off at once.
-- Multipliers stand only at neurons of a fixed sign, whose lines are exact; a rounding of their
-  difference is a change of the multiplier, or is smaller than what is left.
+- Multipliers of ReLUs stand only at neurons of a fixed sign, whose lines are exact; a rounding of
+  their difference is a change of the multiplier, or is smaller than what is left.
+- Multipliers m of other functions stand where the slopes are off by 2 u of f, and may cancel what
+  would take that off. So it is taken off here, with the rounding of the difference: of both, u
+  (|slope f| + |m|), times the reach of what the multiplier is of. Of the offset `m c`, |c| is at
+  most that reach, so that its sum is off by growth(size) |m| times the reach.
 - Products too small for floating point: see `nncli.verification.rounding`.
 What is infinite or not a number proves nothing: such a bound is minus infinity.
 
@@ -92,8 +96,9 @@ def below(
         domain: B input regions.
         known: Intervals of the places, the input first; as many as the rows reach.
         relaxed: Lines of the activations, by place.
-        multipliers: Numbers (B, 1 or R, size) to take from the factors of what goes into an
-            activation, by its place: the terms of Lagrange for splits (beta-CROWN).
+        multipliers: Numbers m (B, 1 or R, size) of what goes into an activation, by its place: the
+            terms of Lagrange `m (c - y)` for splits (beta-CROWN). For a ReLU c is 0, for others the
+            lower end of the interval of y where m is positive, the upper one where negative.
         trail: Takes the factors that reach each activation.
         cuts: Takes the rows as they are when they reach each activation.
         rounding: Whether to take off the rounding. Without, bounds are for searching only.
@@ -129,9 +134,11 @@ def below(
         if cuts is not None:
             cuts[place] = Cut({**waiting, place: factors}, offset - 1.01 * lost)
         passed, added, error = _through(factors, relaxed[place], spare)
-        offset = offset + added
         if multipliers is not None and place in multipliers:
-            passed = passed - multipliers[place]
+            terms, curved = multipliers[place], relaxed[place].under is not None
+            more, wrong = _divided(passed, terms, known[node.parent] if curved else None, spare)
+            passed, added, lost = passed - terms, added + more, lost + wrong
+        offset = offset + added
         if rounding:
             lost = lost + error()
             if node.parent in network.forked:
@@ -181,6 +188,18 @@ def _through(
         return terms * (_against(up, line.under.abs()) - _against(down, line.over.abs()))
 
     return passed, added, error
+
+
+def _divided(
+    factors: Tensor, terms: Tensor, given: Interval | None, spare: int
+) -> tuple[Tensor | float, Tensor | float]:
+    """What terms of splits add to the offset, and all of their rounding; nothing for a ReLU."""
+    if given is None:
+        return 0.0, 0.0
+    up, down = terms.clamp_min(0), terms.clamp_max(0)
+    added = _against(up, given.low) + _against(down, given.high)
+    wrong = _against(factors.abs() + terms.abs(), given.reach)
+    return added, growth(2 * terms.shape[-1] + spare) * wrong
 
 
 def _against(factors: Tensor, other: Tensor) -> Tensor:

@@ -66,13 +66,13 @@ def decide_cell(
         The answer. Where there is no programme, any open neuron is as good as another.
     """
     if not setting.network.pieces or demands(setting, branch) > numbers:
-        return Cell(False, None, _first_open(branch))
+        return Cell(False, None, _first_open(setting, branch))
     programme = programme_of(setting, branch)
     if not programme.is_usable:
         return Cell(False)
     solved = _solved(programme, seconds)
     if solved.x is None:
-        return Cell(False, None, _first_open(branch))
+        return Cell(False, None, _first_open(setting, branch))
     if solved.status == 0 and _holds(setting, branch, programme, solved):
         return Cell(True)
     point = solved.x[:-1]
@@ -84,10 +84,10 @@ def decide_cell(
     return Cell(False, candidate(setting, point[: programme.inputs]), neuron)
 
 
-def _first_open(branch: Branches) -> Neuron | None:
+def _first_open(setting: Setting, branch: Branches) -> Neuron | None:
     for place, (low, high) in branch.limits.items():
         bent = torch.nonzero(unstable(low[0], high[0])).flatten()
-        if len(bent):
+        if len(bent) and setting.network.activation(place).function == "relu":
             return place, int(bent[0])
     return None
 

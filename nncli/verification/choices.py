@@ -15,7 +15,8 @@ class Choice:
 
     Attributes:
         slopes: Slopes (B, R, n) of lines, by the place of the activation.
-        multipliers: Not negative numbers (B, R, n) of splits, by the same place.
+        multipliers: Numbers (B, R, n) of splits, by the same place: not negative, unless both sides
+            of what goes in were divided; see `nncli.verification.splits`.
     """
 
     slopes: Mapping[int, Slopes] = field(default_factory=dict)

@@ -31,9 +31,11 @@ from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.relaxation import Slopes, lines, unstable
 from nncli.verification.rounding import TINY, UNIT, growth
-from nncli.verification.slopes import RATE, SPLIT_RATE
+from nncli.verification.slopes import RATE, split_groups
+from nncli.verification.splits import signed
 
 STEPS, DECAY = 3, 0.95  # more steps gain less than going through all layers again
+HELD = 16  # numbers of float64 for each number of a branch before, and number that is bounded
 STARTS = (0.05, 0.2, 0.6)  # weights to begin with, in widths over what the margin lacks
 
 
@@ -141,7 +143,7 @@ def _within(
     before = sum(network.size(one) for one in range(place + 1))
     known, domain = setting.intervals(branches), setting.domain(branches)
     signs = {one: sign for one, sign in branches.signs.items() if one < place}
-    for chosen in torch.split(columns, max(1, numbers // (8 * len(branches) * before))):
+    for chosen in torch.split(columns, max(1, numbers // (HELD * len(branches) * before))):
         setting.pause()
         count = len(chosen)
         picked = low.new_zeros(1, 2 * count, low.shape[1])
@@ -182,7 +184,7 @@ def _climbed(
     now = _first(search, added, shares.detach()[..., :1] * scale)
     slopes = [one.below for one in now.slopes.values() if one.below is not None]
     groups = [Group(slopes, RATE, most=1.0), Group([shares], RATE)]
-    groups.append(Group(list(now.multipliers.values()), SPLIT_RATE))
+    groups += split_groups(search.network, now, search.signs)
     optimiser = Adam(groups, decay=DECAY)
     kept, kept_shares = now.copied(), shares.detach().clone()
     best = torch.full(shape, -torch.inf)
@@ -251,10 +253,7 @@ def _bound(
             node = bounded.network.activation(place)
             given = bounded.known[node.parent]
             relaxed[place] = lines(node.function, given.low, given.high, choice.slopes.get(place))
-    multipliers = {
-        place: one.clamp_min(0) * bounded.signs[place][:, None]
-        for place, one in choice.multipliers.items()
-    }
+    multipliers = signed(bounded.network, choice.multipliers, bounded.signs)
     found = below(
         bounded.network,
         rows,

@@ -38,7 +38,6 @@ from nncli.verification.sharpening import Sharpening
 from nncli.verification.waiting import Waiting, together
 
 STEPS = 10
-HOPELESS = 0.2  # of a bound: costs are means over intervals, of which the greatest is a few times
 ENOUGH = 1e-3  # of a bound: where no neuron costs so much, a linear programme says which matters
 
 
@@ -105,14 +104,15 @@ def split_relus(
             continue
         trail: dict[int, Tensor] = {}
         found = setting.bound(branches, trail)
-        witness = _witness(setting, branches, found, confirm)
+        points, reached = _nearest(setting, branches, found)
+        witness = _witness(points, reached, confirm)
         if witness is not None:
             return Splitting(False, witness, 0, done)
         beyond = branches.margin.isneginf()  # values are beyond floating point
         stuck += int(beyond.sum())
         scores = costs(setting, branches, found, trail)
+        ended = _ended(setting, branches, scores, reached)[~beyond]
         scores, branches = scores[~beyond], branches[~beyond]
-        ended = _ended(setting, branches, scores)
         for place in torch.nonzero(ended).flatten():
             clock.check()
             branch = branches[place : place + 1]
@@ -132,17 +132,17 @@ def split_relus(
     return Splitting(stuck == 0, None, stuck, done)
 
 
-def _ended(setting: Setting, branches: Branches, scores: Tensor) -> Tensor:
-    """(B,) where further divisions are of no use, as far as costs tell.
+def _ended(setting: Setting, branches: Branches, scores: Tensor, reached: Tensor) -> Tensor:
+    """(B,) where further divisions are of no use, as far as costs and points tell.
 
-    Where the costs of curved activations are less than what is lacking even taken together, the
-    point where the bound is least violates the property, and yet it was not confirmed.
+    Curved activations can be divided without end. So it is enough that all costs together are less
+    than what is lacking, where there is a point that violates, though it was not confirmed.
     """
     lacking = branches.margin.abs()
     ended = scores.amax(dim=1) <= ENOUGH * lacking
     if setting.network.pieces:
         return ended
-    return ended | (scores.sum(dim=1) <= HOPELESS * lacking)
+    return ended | ((scores.sum(dim=1) <= lacking) & (reached < 0))
 
 
 def searching(
@@ -173,10 +173,8 @@ def _beginnings(
             yield setting.improved(part)
 
 
-def _witness(
-    setting: Setting, branches: Branches, found: Below, confirm: Callable[[Tensor], bool]
-) -> Tensor | None:
-    """A counterexample among the points where the bounds are least, or `None`."""
+def _nearest(setting: Setting, branches: Branches, found: Below) -> tuple[Tensor, Tensor]:
+    """Points (B, n) where the bounds are least, and how near (B,) they come to the violations."""
     worst = setting.margins(branches, found.bound).argmax(dim=1)
     factors = found.factors[torch.arange(len(branches)), worst]
     points = setting.domain(branches).worst(factors)
@@ -184,8 +182,12 @@ def _witness(
     points = torch.minimum(torch.maximum(points, region.inner_low), region.inner_high)
     points = points.float().double()
     reached = setting.query.reached(points, setting.network(points))
-    own = reached.gather(-1, branches.violation[:, None])[:, 0]
-    for place in torch.nonzero(own <= 0).flatten()[:8]:
+    return points, reached.gather(-1, branches.violation[:, None])[:, 0]
+
+
+def _witness(points: Tensor, reached: Tensor, confirm: Callable[[Tensor], bool]) -> Tensor | None:
+    """A counterexample among points, or `None`."""
+    for place in torch.nonzero(reached <= 0).flatten()[:8]:
         if confirm(points[place]):
             return points[place]
     return None

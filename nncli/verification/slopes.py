@@ -21,12 +21,23 @@ from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
 from nncli.verification.relaxation import Lines, Slopes, lines
+from nncli.verification.splits import least, signed
 
-__all__ = ["Ascent", "Choice", "Signs", "ascend", "chosen_bound", "chosen_lines", "joined_choices"]
+__all__ = [
+    "Ascent",
+    "Choice",
+    "Signs",
+    "ascend",
+    "chosen_bound",
+    "chosen_lines",
+    "joined_choices",
+    "rows_together",
+]
 
 RATE, DECAY = 0.1, 0.98
 CURVED_RATE = 0.02  # slopes of S-shaped functions are no more than 1 or 1/4
 SPLIT_RATE = 0.05
+HELD = 24  # numbers of float64 for each row, and number of the network
 
 
 @dataclass(frozen=True)
@@ -85,17 +96,14 @@ def chosen_bound(
         domain: B input regions.
         known: Intervals of the places.
         choice: Slopes and multipliers.
-        signs: (B, n) by the place of an activation: 1 where what goes in is known not to be
-            negative by a split, -1 where not positive, 0 elsewhere.
+        signs: (B, n) by the place of an activation: which sides of what goes in were divided; see
+            `nncli.verification.splits`.
         trail: Takes the factors that reach each activation.
         cuts: Takes the rows as they reach each activation.
         rounding: See `backward.below`.
     """
     relaxed = chosen_lines(network, known, choice, max(rows))
-    multipliers = {
-        place: one.clamp_min(0) * (signs or {})[place][:, None]
-        for place, one in choice.multipliers.items()
-    }
+    multipliers = signed(network, choice.multipliers, signs or {})
     return below(
         network,
         rows,
@@ -161,6 +169,17 @@ def ascend(
     return Ascent(bound, choice)
 
 
+def rows_together(network: Network, numbers: int) -> int:
+    """Rows of one region whose slopes can be searched for at once.
+
+    Args:
+        network: The network.
+        numbers: Numbers of float64 held at once, about.
+    """
+    width = sum(network.size(place) for place in range(network.last + 1))
+    return max(1, numbers // (HELD * width))
+
+
 def _climbed(
     network: Network,
     rows: Mapping[int, Tensor],
@@ -177,7 +196,7 @@ def _climbed(
     shape = (len(domain), next(iter(rows.values())).shape[1])
     lines_now = chosen_lines(network, known, begin, max(rows))
     now = _first(network, lines_now, shape, begin, signs)
-    groups = _groups(network, now)
+    groups = _groups(network, now, signs)
     optimiser = Adam(groups, decay=DECAY)
     best: Tensor | None = None
     kept = now.copied()
@@ -224,12 +243,21 @@ def _own(slope: Tensor, shape: tuple[int, int]) -> Tensor:
     return slope.detach().expand(*shape, -1).clone().requires_grad_(True)
 
 
-def _groups(network: Network, choice: Choice) -> list[Group]:
+def _groups(network: Network, choice: Choice, signs: Signs) -> list[Group]:
     """The tensors with their rates and their greatest values."""
     groups = []
     for place, one in choice.slopes.items():
         rate = RATE if network.activation(place).function == "relu" else CURVED_RATE
         groups.append(Group([each for each in pair(one) if each is not None], rate, most=1.0))
-    if choice.multipliers:
-        groups.append(Group(list(choice.multipliers.values()), SPLIT_RATE))
-    return groups
+    return groups + split_groups(network, choice, signs)
+
+
+def split_groups(network: Network, choice: Choice, signs: Signs) -> list[Group]:
+    """The multipliers with their rate and their least values."""
+    groups, positive = [], []
+    for place, one in choice.multipliers.items():
+        if network.activation(place).function == "relu":
+            positive.append(one)
+        else:
+            groups.append(Group([one], SPLIT_RATE, least=least(signs[place])))
+    return [*groups, Group(positive, SPLIT_RATE)] if positive else groups

@@ -16,7 +16,7 @@ class Divisions(NamedTuple):
 
     Attributes:
         place: (N,) int64 what each node was divided along: an input, or a neuron; -1 for a leaf.
-        at: (N,) float64 where, for inputs.
+        at: (N,) float64 where; 0 for ReLUs.
         child: (N,) int64 the first of the two nodes it was divided into, -1 for a leaf.
     """
 

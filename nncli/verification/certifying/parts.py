@@ -76,19 +76,19 @@ def choice_of(
         What has the right shape, within its limits.
     """
 
-    def taken(name: str, most: float) -> Tensor | None:
+    def taken(name: str, most: float, least: float = 0.0) -> Tensor | None:
         found = tensors.get(name)
         place = int(name.rpartition(".")[2])
         if found is None or tuple(found.shape) != (*shape, sizes[place]):
             return None
-        return torch.nan_to_num(found.double(), 0.0, most, 0.0).clamp(0.0, most)
+        return torch.nan_to_num(found.double(), 0.0, most, least).clamp(least, most)
 
     slopes, multipliers = {}, {}
     for place in sizes:
         pair = Slopes(taken(f"{BELOW}{place}", 1.0), taken(f"{ABOVE}{place}", 1.0))
         if pair != Slopes():
             slopes[place] = pair
-        split = taken(f"{SPLIT}{place}", 1e100)
+        split = taken(f"{SPLIT}{place}", 1e100, -1e100)
         if split is not None:
             multipliers[place] = split
     return Choice(slopes, multipliers)
