@@ -43,14 +43,20 @@ class Boxes:
         )
 
 
-def batch_of(waiting: list[Boxes]) -> Boxes:
-    """Take boxes from the end, which keeps what is waiting short."""
+def batch_of(waiting: list[Boxes], size: int = BATCH) -> Boxes:
+    """Take boxes from the end, which keeps what is waiting short.
+
+    Args:
+        waiting: Boxes; those that are taken are removed.
+        size: How many to take, if there are so many.
+    """
     taken = waiting.pop()
-    while len(taken) < BATCH and waiting:
+    while len(taken) < size and waiting:
         taken = _joined(taken, waiting.pop())
-    if len(taken) > BATCH:
-        waiting.append(taken[BATCH:])
-        taken = taken[:BATCH]
+    if len(taken) > size:
+        places = torch.arange(len(taken))  # of a slice all would be kept in memory
+        waiting.append(taken[places[size:]])
+        taken = taken[places[:size]]
     return taken
 
 

@@ -78,7 +78,13 @@ def decide_together(work: Work, standings: Sequence[Standing]) -> None:
         return
     with _timed(work, "input-split"):
         for batch in _batches(standings, most):
-            done = split_inputs(work.network, batch.query, work.confirm, work.clock)
+            done = split_inputs(
+                work.network,
+                batch.query,
+                work.confirm,
+                work.clock,
+                numbers=work.setting.numbers,
+            )
             work.counterexample = done.counterexample
             if work.counterexample is not None:
                 return

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import Below, below
-from nncli.verification.boxes import Boxes, batch_of, can_be_halved, cut, halved
+from nncli.verification.boxes import BATCH, Boxes, batch_of, can_be_halved, cut, halved
 from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
 from nncli.verification.network import Network
@@ -33,6 +33,7 @@ FEW = 8  # fewer boxes than this are halved twice, so that batches fill up
 FINEST = 1e-12  # of the width at the start: what is no wider is not halved any more
 MUCH = 0.5  # of an input's width: a box of which so much is cut off is bounded again first
 SOON = 0.03  # of the time that is left, within which a search should end to go on after its trial
+PIECE = 1_000_000  # numbers of a backward pass: larger ones are no faster, and split up the memory
 # A search in which this share of boxes is cut a lot works on something like a formula (of texts and
 # images it is 0.2 or less), for which nothing is better: it has so many trials, and all the time.
 PROPAGATING, TRIALS = 0.5, 40
@@ -66,6 +67,7 @@ def split_inputs(
     begin: Boxes | None = None,
     most: int | None = None,
     trial: float | None = None,
+    numbers: int = 30_000_000,
 ) -> Splitting:
     """Halve boxes until no violation is left, or one is found.
 
@@ -80,6 +82,7 @@ def split_inputs(
         most: Boxes to bound at most, about; then what is open stays so.
         trial: Seconds after which to give up, more where boxes are cut a lot, unless the search may
             come to its end in the time that is left.
+        numbers: Numbers of float64 held at once, about.
 
     Returns:
         What was found.
@@ -95,15 +98,16 @@ def split_inputs(
     whole = Boxes.of(root[first], first, nodes)
     waiting = [whole if begin is None else begin]
     done, stuck, started, propagated = 0, 0, clock.spent, 0
+    room = _Room.of(network, query, picked, numbers)
     while waiting:
         clock.check()
         enough = most is not None and done > most
         patient = propagated > PROPAGATING * done
         if enough or (trial is not None and not _promises(waiting, clock, started, trial, patient)):
             return Splitting(False, None, sum(map(len, waiting)), done)
-        boxes = batch_of(waiting)
+        boxes = batch_of(waiting, room.batch(sum(map(len, waiting))))
         done += len(boxes)
-        one = _bounded(network, query, picked[boxes.violation], boxes, clock)
+        one = _bounded(network, query, picked[boxes.violation], boxes, room.effort(clock))
         stuck += one.beyond
         if not len(one.boxes):
             continue
@@ -154,9 +158,48 @@ class _Open:
         return self.boxes.domain.high - self.boxes.domain.low
 
 
-def _bounded(network: Network, query: Query, rows: Tensor, boxes: Boxes, clock: Clock) -> _Open:
+@dataclass(frozen=True)
+class _Room:
+    """How many boxes there is memory for.
+
+    Attributes:
+        numbers: Numbers held at once, about.
+        bounding: Numbers that bounding one box takes, whatever is left out.
+        keeping: Numbers that one box takes that waits.
+    """
+
+    numbers: int
+    bounding: int
+    keeping: int
+
+    @staticmethod
+    def of(network: Network, query: Query, picked: Tensor, numbers: int) -> "_Room":
+        """Of a search for violations of which each has K of the rows `picked` (V, K)."""
+        sizes = [network.size(place) for place in range(network.last + 1)]
+        rows = picked.shape[1]
+        # Intervals, lines and the factors that reach activations of all places; of the widest one
+        # a few times the factors of the rows, or of one neuron and its negation; all margins.
+        held = (8 + rows) * sum(sizes) + (12 + 6 * rows) * max(sizes) + 4 * len(query.constants)
+        return _Room(numbers, held, 2 * network.inputs + 8)
+
+    def batch(self, waiting: int) -> int:
+        """Boxes to take.
+
+        Of B boxes that are taken 2 B come back at most (4 B where they are few), so that what waits
+        stays below `spare`, but for what a single box leaves on its way down: one box for each time
+        that it is halved, which is 40 times an input at most.
+        """
+        spare = self.numbers // (8 * self.keeping)
+        return max(1, min(BATCH, self.numbers // (2 * self.bounding), spare - waiting))
+
+    def effort(self, clock: Clock) -> Effort:
+        """For the intervals of a batch."""
+        return Effort(numbers=min(self.numbers // 8, PIECE), pause=clock.check)
+
+
+def _bounded(network: Network, query: Query, rows: Tensor, boxes: Boxes, effort: Effort) -> _Open:
     """Bound boxes by plain linear bounds, each with intervals of its own."""
-    known = tightened(network, boxes.domain, Effort(pause=clock.check))
+    known = tightened(network, boxes.domain, effort)
     relaxed = relaxations(network, known)
     trail: dict[int, Tensor] = {}
     found = below(network, query.rows(network, rows), boxes.domain, known, relaxed, trail=trail)

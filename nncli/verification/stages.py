@@ -176,6 +176,7 @@ def _split_inputs(work: Work, standing: Standing) -> None:
         open_violations=standing.left,
         tree=tree,
         trial=trial,
+        numbers=work.setting.numbers,
     )
     _searched(work, standing, found, "input-split", tree)
 
