@@ -6,7 +6,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nncli.verification.backward import below
 from nncli.verification.certifying.leaves import Branching
 from nncli.verification.certifying.recording import record_lines, record_slopes, record_tree
 from nncli.verification.domains import domain_of
@@ -17,10 +16,10 @@ from nncli.verification.milp import solve_exactly
 from nncli.verification.relu_splitting import searching, split_relus
 from nncli.verification.sdp.proving import Search, promising, semidefinite_margins
 from nncli.verification.sharpening import begun, costly
-from nncli.verification.slopes import ascend
+from nncli.verification.slopes import ascend, rows_together
 from nncli.verification.squares import without_squares
 from nncli.verification.standing import Standing
-from nncli.verification.tightening import Effort, relaxations, tightened
+from nncli.verification.tightening import Effort, bounded_rows, tightened
 from nncli.verification.trees import Tree
 from nncli.verification.waiting import together
 from nncli.verification.work import Confirm, Setting, Work
@@ -100,10 +99,8 @@ def _crown(work: Work, standing: Standing) -> None:
 
 
 def _lines(work: Work, standing: Standing) -> None:
-    query, domain = standing.query, domain_of([standing.query.region])
-    lines_of = relaxations(work.network, standing.known)
-    rows = query.rows(work.network)
-    bound = below(work.network, rows, domain, standing.known, lines_of).bound
+    query, every = standing.query, torch.arange(len(standing.query.owner))
+    bound = bounded_rows(work.network, query, standing.known, every, work.setting.numbers)
     standing.note("crown", query.excluded(query.margins(bound))[0])
 
 
@@ -118,22 +115,7 @@ def _limits(work: Work, standing: Standing) -> dict[int, tuple[Tensor, Tensor]]:
 def _slopes(work: Work, standing: Standing) -> None:
     """Slopes for the rows over the intervals of CROWN; then better intervals, and longer."""
     for turn, steps in enumerate(SLOPE_STEPS):
-        query = standing.query
-        which = standing.left
-        rows_left = torch.nonzero(torch.isin(query.owner, which)).flatten()
-        found = ascend(
-            work.network,
-            query.rows(work.network, rows_left),
-            domain_of([query.region]),
-            standing.known,
-            steps=steps,
-            pause=work.clock.check,
-        )
-        margins = torch.full((1, len(query.owner)), -torch.inf, dtype=torch.float64)
-        margins[:, rows_left] = query.margins(found.bound, rows_left)
-        standing.note("alpha-crown", query.excluded(margins)[0])
-        if work.setting.record:
-            record_slopes(standing, rows_left, found.choice)
+        _slopes_of_rows(work, standing, steps)
         if turn or not len(standing.left) or _halves_next(work, standing):
             return
         auto = work.setting.method == "auto"
@@ -145,9 +127,27 @@ def _slopes(work: Work, standing: Standing) -> None:
             worth=within.going,
         )
         standing.known = tightened(
-            work.network, domain_of([query.region]), effort, _limits(work, standing)
+            work.network, domain_of([standing.query.region]), effort, _limits(work, standing)
         )
         standing.effort = INNER_STEPS
+
+
+def _slopes_of_rows(work: Work, standing: Standing, steps: int) -> None:
+    query = standing.query
+    for _, rows in standing.portions(rows_together(work.network, work.setting.numbers)):
+        found = ascend(
+            work.network,
+            query.rows(work.network, rows),
+            domain_of([query.region]),
+            standing.known,
+            steps=steps,
+            pause=work.clock.check,
+        )
+        margins = torch.full((1, len(query.owner)), -torch.inf, dtype=torch.float64)
+        margins[:, rows] = query.margins(found.bound, rows)
+        standing.note("alpha-crown", query.excluded(margins)[0])
+        if work.setting.record:
+            record_slopes(standing, rows, found.choice)
 
 
 def _halves_next(work: Work, standing: Standing) -> bool:

@@ -1,5 +1,6 @@
 """How a question stands while stages work on it, and what the answer is in the end."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -55,6 +56,20 @@ class Standing:
     def left(self) -> Tensor:
         """(K,) places of the violations that may still happen."""
         return torch.nonzero(self.margins <= 0).flatten()
+
+    def portions(self, most: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The violations that may still happen, some at a time.
+
+        Args:
+            most: Rows at a time, but no fewer than one violation has.
+
+        Yields:
+            (K,) places of violations, and (R,) their rows.
+        """
+        owner, left = self.query.owner, self.left
+        longest = int(torch.bincount(owner).max())
+        for which in torch.split(left, max(1, most // longest)):
+            yield which, torch.nonzero(torch.isin(owner, which)).flatten()
 
     def note(self, stage: str, margins: Tensor, which: Tensor | None = None) -> None:
         """Take over bounds where they are better than what was known.

@@ -13,13 +13,15 @@ import torch
 from torch import Tensor
 
 from nncli.verification.backward import below
-from nncli.verification.domains import Domain
+from nncli.verification.domains import Domain, domain_of
 from nncli.verification.fields import field_of, tiles
 from nncli.verification.intervals import Interval, start, step
 from nncli.verification.network import Activation, Network, Sum
+from nncli.verification.queries import Query
 from nncli.verification.relaxation import Lines, lines, unstable
 from nncli.verification.slopes import ascend
 
+HELD = 8  # numbers of float64 for each row, and number of the widest place
 Limits = Mapping[int, tuple[Tensor, Tensor]]
 
 
@@ -30,7 +32,7 @@ class Effort:
     Attributes:
         backward: Whether to bound them by backward passes; otherwise by interval arithmetic.
         steps: Steps of gradient for the slopes of each; 0 takes the rule of CROWN.
-        numbers: Factors held at once, at most: what bounds memory.
+        numbers: Factors held at once, at most; of all numbers, a quarter.
         pause: Called between portions and steps; it may raise, when time is up.
         worth: Asked between portions, whether there is time for steps; where there is none, the
             rest is bounded by the rule of CROWN.
@@ -97,6 +99,31 @@ def relaxations(network: Network, known: list[Interval]) -> dict[int, Lines]:
     }
 
 
+def bounded_rows(
+    network: Network, query: Query, known: list[Interval], rows: Tensor, numbers: int
+) -> Tensor:
+    """Lower bounds (1, K) of rows of a query, by the rule of CROWN.
+
+    Args:
+        network: The network.
+        query: What is asked.
+        known: Intervals of all places.
+        rows: (K,) the rows.
+        numbers: Numbers of float64 held at once, about.
+    """
+    domain, relaxed = domain_of([query.region]), relaxations(network, known)
+    portion = max(1, numbers // (HELD * _widest(network, network.last)))
+    found = [
+        below(network, query.rows(network, chosen), domain, known, relaxed).bound
+        for chosen in torch.split(rows, portion)
+    ]
+    return torch.cat(found, dim=1)
+
+
+def _widest(network: Network, top: int) -> int:
+    return max(network.size(place) for place in range(top + 1))
+
+
 def _exact(network: Network, place: int, domain: Domain) -> bool:
     """Whether interval arithmetic is exact: one linear map of a box."""
     if place == 0:
@@ -122,7 +149,7 @@ def _bounded(
     if not len(columns):
         return given
     low, high = given.low.clone(), given.high.clone()
-    widest = max(network.size(one) for one in range(node.parent + 1))
+    widest = _widest(network, node.parent)
     portion = max(1, effort.numbers // (len(domain) * widest * (16 if effort.steps else 4)))
     for tile in tiles(network, node.parent, columns):
         for chosen in torch.split(tile, portion):

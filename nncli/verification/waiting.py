@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from nncli.verification.branches import Branches, Setting, joined
+from nncli.verification.slopes import rows_together
 
 MOST = 256  # more at once gain little, whatever the memory
-HELD = 24  # numbers of float64 for each number of the network and row, when branches are divided
 SHARE = 0.5  # of the numbers held at once, for what waits
 LEVELS = 16  # that the search may go down before most of its room is used
 
@@ -26,10 +26,8 @@ def together(setting: Setting, numbers: int) -> int:
         setting: The network and the question.
         numbers: Numbers of float64 held at once by the search, about.
     """
-    network = setting.network
-    width = sum(network.size(place) for place in range(network.last + 1))
-    each = HELD * width * setting.picked.shape[1]
-    return int(max(1, min(MOST, (1 - SHARE) * numbers // each)))
+    rows = rows_together(setting.network, int((1 - SHARE) * numbers))
+    return max(1, min(MOST, rows // setting.picked.shape[1]))
 
 
 class Waiting:

@@ -14,7 +14,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nncli.verification.backward import below
 from nncli.verification.boxes import Boxes
 from nncli.verification.certifying.branch_check import branches_proved, violating
 from nncli.verification.certifying.multipliers import certified_rows, rows_of
@@ -29,7 +28,7 @@ from nncli.verification.queries import Query, queries
 from nncli.verification.sdp.proving import fits
 from nncli.verification.slopes import Choice, chosen_bound
 from nncli.verification.squares import with_squares
-from nncli.verification.tightening import Effort, Limits, relaxations, tightened
+from nncli.verification.tightening import Effort, Limits, bounded_rows, tightened
 
 ROOM, TIMES = 2000, 4  # boxes that may be bounded: so many, and so many for each leaf
 STEPS = 50  # for slopes of intermediate bounds, at most
@@ -132,9 +131,8 @@ def _intervals(ground: Ground, part: Part, which: Tensor) -> Tensor:
 
 def _linear(ground: Ground, part: Part, which: Tensor) -> Tensor:
     rows, known = ground.rows(which), ground.known(part.effort)
-    factors = ground.query.rows(ground.network, rows)
-    lines = relaxations(ground.network, known)
-    return ground.excluded(below(ground.network, factors, ground.domain, known, lines).bound, rows)
+    bounds = bounded_rows(ground.network, ground.query, known, rows, ground.numbers)
+    return ground.excluded(bounds, rows)
 
 
 def _slopes(ground: Ground, part: Part, which: Tensor) -> Tensor:
