@@ -109,3 +109,4 @@ SCORES: dict[str, Score] = {
         lambda arrays, x, about: novelty.distillation_error(arrays, x),
     ),
 }
+EXTRA = tuple(name for name, one in SCORES.items() if not one.scaled)

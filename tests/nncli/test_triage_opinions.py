@@ -17,11 +17,10 @@ from nncli.triage.judging import Effort, findings
 from nncli.triage.opinions import opinions_of, single_reader_errors, uncertainty_of
 from nncli.triage.rank_correlation import drawn_spearman, spearman
 from nncli.triage.shares import choose_shares, fit_shares
-from nncli.triage.uncertainty import SCORES, About
+from nncli.triage.uncertainty import EXTRA, SCORES, About
 
 RANDOM = np.random.default_rng(0)
 ABOUT = About("disagreement", "linear", "regression", None)
-EXTRA = [name for name, one in SCORES.items() if not one.scaled]
 
 
 def counts_of(readings, classes):
