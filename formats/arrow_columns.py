@@ -1,8 +1,9 @@
-"""Columns from Python values, by way of their bytes.
+"""Columns from Python values and arrays, and arrays from columns, by way of their bytes.
 
 `pyarrow.array` looks whether what it is given comes from pandas, and imports pandas for that where
-it is installed: a third of a second for a table of one row. Here numbers and texts are put into the
-buffers of Arrow's format directly. Everything else is left to pyarrow.
+it is installed, as `to_numpy` does: a third of a second for a table of one row. Here numbers and
+texts are put into the buffers of Arrow's format and taken out of them directly. Everything else is
+left to pyarrow.
 
 References:
     Arrow columnar format, https://arrow.apache.org/docs/format/Columnar.html
@@ -15,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 FLOATS, WHOLE = (float, np.floating), (int, np.integer)
+ARRAYS = [np.dtype(one) for one in ("?", "b", "B", "h", "H", "i", "I", "q", "Q", "e", "f", "d")]
 LARGEST_WHOLE = 2**53  # that float64 holds, and all before it
 LARGEST_TEXT = 2**31 - 1  # bytes of a column whose offsets have 32 bits
 
@@ -47,6 +50,68 @@ def column(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def column_of(values: NDArray[Any], absent: NDArray[np.bool_] | None = None) -> pa.Array:
+    """A column from an array, which shares its memory where it can.
+
+    Args:
+        values: Shape (n,).
+        absent: (n,) which of them are null.
+
+    Returns:
+        The same as `pyarrow.array(values, mask=absent)`, of objects and texts as of their list.
+
+    Raises:
+        pyarrow.ArrowException: The values are of no one type.
+    """
+    if values.ndim == 1 and values.dtype.isnative and values.dtype in ARRAYS:
+        valid = None if absent is None else _bits(~absent)
+        bits = values.dtype == np.bool_
+        held = _bits(values) if bits else pa.py_buffer(np.ascontiguousarray(values))
+        return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, held])
+    if values.dtype.kind not in "OU":
+        return pa.array(values, mask=absent)
+    given = values.tolist()
+    known = [one for one in given if one is not None]
+    if absent is None and known and all(isinstance(one, str) for one in known):
+        return column(given, pa.string())
+    return pa.array(given, mask=absent)
+
+
+def repeated(value: Any, kind: pa.DataType, count: int) -> pa.Array:
+    """A column that holds one value in every row."""
+    return pa.repeat(column([value], kind)[0], count)
+
+
+def array_of(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
+    """The numbers of a column; NaN stands for null, as far as there is a null.
+
+    Args:
+        values: The column.
+
+    Returns:
+        The same as `values.to_numpy(zero_copy_only=False)`; one piece shares memory.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        parts = [array_of(one) for one in values.chunks]
+        return np.concatenate(parts) if parts else values.to_numpy()
+    kind = values.type
+    whole = pa.types.is_integer(kind)
+    if not (whole or pa.types.is_floating(kind)):
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+    letter = "f" if not whole else "i" if pa.types.is_signed_integer(kind) else "u"
+    held = np.dtype(f"{letter}{kind.bit_width // 8}")
+    if not len(values):
+        return np.empty(0, held)
+    valid, buffer = values.buffers()
+    found = np.frombuffer(buffer, held, len(values), values.offset * held.itemsize)
+    if not values.null_count:
+        return found
+    found = found.astype(np.float64 if whole else held)
+    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+    found[bits[values.offset : values.offset + len(values)] == 0] = np.nan
+    return found
+
+
 def _numbers(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     whole = [one for one in values if one is not None and not isinstance(one, FLOATS)]
     if not all(isinstance(one, WHOLE) and type(one) is not bool for one in whole):
@@ -75,6 +140,6 @@ def _validity(values: Sequence[Any]) -> pa.Buffer | None:
     return None if all(there) else _bits(there)
 
 
-def _bits(values: Sequence[bool]) -> pa.Buffer:
+def _bits(values: Sequence[bool] | NDArray[np.bool_]) -> pa.Buffer:
     """A bit for each value, the lowest first."""
     return pa.py_buffer(np.packbits(np.array(values, dtype=bool), bitorder="little").tobytes())

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pyarrow import types
 
 from nncli.errors import ArtifactError
+from nncli.formats.arrow_columns import array_of
 from nncli.formats.column_roles import is_text
 
 Array = NDArray[Any]
@@ -36,7 +37,7 @@ def to_values(column: pa.ChunkedArray) -> Array:
         return np.array(column.to_pylist(), np.str_)
     if types.is_decimal(column.type):
         column = column.cast(pa.float64())
-    return np.asarray(column.to_numpy())
+    return array_of(column)
 
 
 def to_factor(column: pa.ChunkedArray) -> Array:
@@ -51,7 +52,7 @@ def to_factor(column: pa.ChunkedArray) -> Array:
         return to_values(column.fill_null(""))
     if types.is_boolean(column.type):
         column = column.cast(pa.int8())
-    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy())
+    return array_of(column.cast(pa.float64(), safe=False))
 
 
 def stack_columns(
@@ -106,7 +107,7 @@ def _flatten(
     while hasattr(chunk.type, "value_type"):
         if chunk.null_count:
             raise _hole(chunk, rows, name, source, places)
-        lengths = pc.list_value_length(chunk).to_numpy()
+        lengths = array_of(pc.list_value_length(chunk))
         if lengths.min(initial=lengths[0]) != lengths.max(initial=lengths[0]):
             at = int(np.argmax(lengths != lengths[0]))
             row = places[at * rows // len(lengths)]
@@ -117,7 +118,7 @@ def _flatten(
             return np.empty(0), tuple(shape)
     if chunk.null_count:
         raise _hole(chunk, rows, name, source, places)
-    return chunk.to_numpy(zero_copy_only=False), tuple(shape)
+    return array_of(chunk), tuple(shape)
 
 
 def _hole(chunk: pa.Array, rows: int, name: str, source: str, places: Array) -> ArtifactError:

@@ -179,18 +179,21 @@ def _safe(head: "pa.Table") -> "pa.Table":
     """Rows whose text holds nothing but printable characters."""
     import pyarrow as pa
 
+    from nncli.formats.arrow_columns import column as texts
+
     columns, names = [], []
     for name, column in zip(head.column_names, head.columns, strict=True):
-        columns.append(column if _is_safe(column) else [_cell(one) for one in column.to_pylist()])
+        columns.append(
+            column
+            if _is_safe(column)
+            else texts([_cell(one) for one in column.to_pylist()], pa.string())
+        )
         names.append(printable(name))
     return pa.table(columns, names=names)
 
 
 def _is_safe(column: "pa.ChunkedArray") -> bool:
-    """Whether a column can be shown as it is: numbers, or short printable text.
-
-    The others are made anew from Python, for which pyarrow imports pandas where it is installed.
-    """
+    """Whether a column can be shown as it is: numbers, or short printable text."""
     import pyarrow as pa
 
     kind = column.type

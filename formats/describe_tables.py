@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError
+from nncli.formats.arrow_columns import array_of
 from nncli.formats.describe import SHOWN_FIRST, SHOWN_WHOLE, Column, Description
 from nncli.formats.entry import KEY, Entry
 from nncli.formats.sources import DESCRIPTIONS, Source
@@ -75,7 +76,7 @@ def number_columns(source: Source) -> Iterator[tuple[str, NDArray[Any]]]:
     data = read_rows(source).data
     for name, column in zip(data.column_names, data.columns, strict=True):
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            yield name, column.drop_null().to_numpy()
+            yield name, array_of(column.drop_null())
 
 
 def _said(schema: pa.Schema) -> dict[bytes, bytes]:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError, MismatchError
+from nncli.formats.arrow_columns import array_of
 from nncli.formats.text_values import shown
 
 Array = NDArray[Any]
@@ -28,10 +29,12 @@ def encoded(column: pa.Array) -> tuple[Codes, int]:
         if column.null_count == len(column):
             return np.zeros(len(column), np.int64), 1
         column = pc.dictionary_encode(column, null_encoding="encode")
-        found: Codes = column.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        found: Codes = array_of(column.indices).astype(np.int64)
         return found, len(column.dictionary)
     # one more than there is, for null; and of a dictionary only what these rows use
-    used = column.indices.fill_null(len(column.dictionary)).to_numpy(zero_copy_only=False)
+    used = array_of(column.indices)
+    if column.null_count:
+        used = np.nan_to_num(used, nan=len(column.dictionary))
     low, high = int(used.min()), int(used.max())
     if low == high:
         return np.zeros(len(used), np.int64), 1
@@ -66,7 +69,7 @@ def matrix(column: pa.Array, name: str, source: str, start: int) -> Array:
     if pa.types.is_fixed_size_list(column.type):
         width = column.type.list_size
     else:
-        lengths = pc.list_value_length(column).to_numpy()
+        lengths = array_of(pc.list_value_length(column))
         width = int(lengths[0])
         if (lengths != width).any():
             row = int(np.argmax(lengths != width))
@@ -101,5 +104,4 @@ def _numbers(column: pa.Array, name: str, source: str) -> Array:
     kind = column.type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise ArtifactError(f"`{name}` in `{source}` is {kind}, not numbers")
-    found: Array = column.to_numpy(zero_copy_only=False)
-    return found
+    return array_of(column)

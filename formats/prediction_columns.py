@@ -29,6 +29,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError, closest
+from nncli.formats.arrow_columns import column_of, repeated
 
 Array = NDArray[Any]
 Scalar = int | float | str
@@ -166,20 +167,20 @@ def column(value: Any, kind: pa.DataType, rows: int) -> pa.Array:
     if value is None:
         return pa.nulls(rows, kind)
     if isinstance(value, np.ma.MaskedArray):
-        return pa.array(value.data, mask=np.ma.getmaskarray(value)).cast(kind)
+        return column_of(value.data, np.ma.getmaskarray(value)).cast(kind)
     if not isinstance(value, np.ndarray):
-        return pa.repeat(_scalar(value, kind), rows).cast(kind)
+        return _repeated(value, kind, rows).cast(kind)
     if pa.types.is_fixed_size_list(kind):
-        flat = pa.array(np.ascontiguousarray(value, np.float32).reshape(-1))
+        flat = column_of(np.ascontiguousarray(value, np.float32).reshape(-1))
         return pa.FixedSizeListArray.from_arrays(flat, kind.list_size)
-    return pa.array(value.tolist() if value.dtype.kind in "OU" else value).cast(kind)
+    return column_of(value).cast(kind)
 
 
-def _scalar(value: Scalar, kind: pa.DataType) -> Any:
-    """One value, as text where the column is text."""
+def _repeated(value: Scalar, kind: pa.DataType, rows: int) -> pa.Array:
+    """One value in every row, as text where the column is text."""
     if pa.types.is_dictionary(kind) or pa.types.is_string(kind):
-        return pa.scalar(str(value))
-    return pa.scalar(value)
+        return repeated(str(value), pa.string(), rows)
+    return repeated(value, pa.int64() if isinstance(value, int) else pa.float64(), rows)
 
 
 def score_of(names: Sequence[str], source: str) -> str:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError, MismatchError
+from nncli.formats.arrow_columns import array_of
 from nncli.formats.prediction_batches import Codes, matrix
 
 Array = NDArray[Any]
@@ -69,7 +70,7 @@ class ExampleIndex:
             self.ids = pa.concat_arrays([known, new])
             self._places = np.concatenate([self._places, after + np.arange(len(new))])
             local = pc.index_in(ids, value_set=self.ids)
-        self.found = self._places[local.to_numpy(zero_copy_only=False).astype(np.int64)]
+        self.found = self._places[array_of(local).astype(np.int64)]
         return len(new)
 
 
@@ -164,7 +165,7 @@ class ClusterStore:
             self._numbers.setdefault(one, len(self._numbers))
             for one in column.dictionary.to_pylist()
         ]
-        given = np.array(named, np.int64)[column.indices.to_numpy(zero_copy_only=False)]
+        given = np.array(named, np.int64)[array_of(column.indices)]
         wanted = int(place.max()) + 1
         if wanted > len(self._codes):
             self._codes = np.append(self._codes, np.full(wanted - len(self._codes), -1))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError, MismatchError
+from nncli.formats.arrow_columns import column_of
 from nncli.formats.entry import KEY, Entry
 from nncli.formats.prediction_batches import Codes, encoded, matrix
 from nncli.formats.prediction_checks import demand_sound
@@ -134,7 +135,7 @@ class _Reading:
         names = schema.names
         self._source, self._renormalise = source, renormalise
         for name in ("example_id", "model_id", *([cluster] if cluster else [])):
-            demand_column(schema.empty_table(), name, source=source)
+            demand_column(pa.Table.from_batches([], schema), name, source=source)
         self.score = score_of(names, source)
         self._key = [one for one in (*MEMBER_KEY, *MODEL_ONLY) if one in names]
         others = (self.score, *SCORES, *EXAMPLE_KEY, "label", "loss", *self._key)
@@ -228,7 +229,7 @@ class _Reading:
         place = np.empty(len(ids), np.int64)
         for code, split in enumerate(names):
             rows = np.flatnonzero(which == code)
-            place[rows] = self._places_of(split, ids.take(pa.array(rows)), None)
+            place[rows] = self._places_of(split, ids.take(column_of(rows)), None)
         return place
 
     def _places_of(self, split: str | None, ids: pa.Array, member: int | None) -> Codes:

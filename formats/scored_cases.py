@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError
+from nncli.formats.arrow_columns import array_of
 from nncli.formats.columns import to_values
 from nncli.formats.entry import Entry
 from nncli.formats.kinds import kind_of
@@ -90,7 +91,7 @@ def _column(column: pa.ChunkedArray) -> Array | None:
     if pa.types.is_boolean(kind):
         column = column.cast(pa.int8())
     if pa.types.is_integer(column.type) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
+        return array_of(column.cast(pa.float64(), safe=False))
     if pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):

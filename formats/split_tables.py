@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError
+from nncli.formats.arrow_columns import column_of, repeated
 from nncli.formats.columns import to_values
 from nncli.formats.entry import Entry
 from nncli.formats.tables import demand_column, read_table
@@ -68,10 +69,11 @@ def curve_table(columns: Mapping[str, Any], schema: pa.Schema, told: Mapping[str
     made = []
     for field in schema:
         if field.name in told:
-            made.append(pa.repeat(pa.scalar(told[field.name], field.type), count))
+            made.append(repeated(told[field.name], field.type, count))
         else:
             values = columns[field.name]
-            made.append(pa.array(values, field.type, from_pandas=values.dtype.kind == "f"))
+            absent = np.isnan(values) if values.dtype.kind == "f" else None
+            made.append(column_of(values, absent).cast(field.type))
     return pa.table(made, schema=schema)
 
 
@@ -110,15 +112,17 @@ def assignment_table(
     """
     whose = np.array(["human", "algorithm"])[routes.astype(np.int64)]
     part = np.array(["choose", "report"])[reported.astype(np.int64)]
-    known = pa.nulls(len(ids), pa.float64()) if score is None else pa.array(score, pa.float64())
+    known = (
+        pa.nulls(len(ids), pa.float64()) if score is None else column_of(score).cast(pa.float64())
+    )
     columns = {
-        "example_id": pa.array(ids),
-        "route": pa.array(whose),
+        "example_id": column_of(ids),
+        "route": column_of(whose),
         "score": known,
-        "part": pa.array(part),
+        "part": column_of(part),
     }
     if model is not None:
-        columns = {"model_id": pa.repeat(pa.scalar(model), len(ids)), **columns}
+        columns = {"model_id": repeated(model, pa.string(), len(ids)), **columns}
     return pa.table(columns)
 
 

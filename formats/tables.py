@@ -148,10 +148,11 @@ def _empty_is_null(data: pa.Table) -> pa.Table:
     """CSV cannot tell an empty text from none; numbers have been read so already."""
     import pyarrow.compute as pc  # which takes a tenth of a second to make its functions
 
+    empty, none = column(["", None], pa.string())
     for place, field in enumerate(data.schema):
         if pa.types.is_string(field.type):
-            column = data.column(place)
-            kept = pc.if_else(pc.equal(column, ""), pa.scalar(None, field.type), column)
+            given = data.column(place)
+            kept = pc.if_else(pc.equal(given, empty), none, given)
             data = data.set_column(place, field, kept)
     return data
 

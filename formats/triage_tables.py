@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from nncli.errors import UsageError
+from nncli.formats.arrow_columns import column_of
 from nncli.formats.tables import demand_table
 
 NUMBERS = ("value", "low", "high")
@@ -74,4 +75,4 @@ def demand_different(**targets: str | None) -> None:
 
 def table_of_cases(ids: NDArray[Any], columns: Mapping[str, NDArray[Any]]) -> pa.Table:
     """A row a case: its identifier, and columns."""
-    return pa.table({"example_id": pa.array(ids), **{k: pa.array(v) for k, v in columns.items()}})
+    return pa.table({name: column_of(one) for name, one in {"example_id": ids, **columns}.items()})

@@ -201,6 +201,36 @@ def test_help_imports_nothing_heavy(command, python):
     assert done.stdout.decode().splitlines()[-1] == ""
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, invoke):
+    """Networks, what they answer, and what two of their layers are."""
+    here = tmp_path_factory.mktemp("imports")
+    invoke("train", "--arch", "mlp:64-4-10", "--steps", 2, "--seed", "0..1", "-o", f"{here}/runs/")
+    short = ("--split", "test", "--limit", 20)
+    invoke("predict", f"{here}/runs/", *short, "-o", here / "answers.parquet", code=0)
+    for seed in (0, 1):
+        network = f"{here}/runs/seed-{seed}.safetensors"
+        invoke("capture", network, *short, "-o", here / f"{seed}.safetensors", code=0)
+    return here
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "predict runs/ --split test --limit 20 -o again.parquet",
+        "bias-variance answers.parquet -o parts.parquet --per-example examples.parquet",
+        "triage evaluate answers.parquet -o triage.parquet --curve curve.parquet",
+        "compare 0.safetensors 1.safetensors -o alike.parquet",
+        "show answers.parquet --stats",
+    ],
+)
+def test_commands_over_tables_do_not_import_pandas(line, folder, python):
+    # pyarrow does for many of its functions, where it is installed: a third of a second
+    done = python(SCRIPT.format(arguments=line.split(), heavy={"pandas"}), cwd=folder)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode().splitlines()[-1] == ""
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_every_module_says_what_it_is_and_stays_small(name):
     text = MODULES[name].read_text()

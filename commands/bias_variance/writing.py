@@ -71,16 +71,18 @@ def write_examples(
     import pyarrow as pa
 
     from nncli.bias_variance.report import per_example
+    from nncli.formats.arrow_columns import column_of, repeated
     from nncli.formats.tables import create_table
 
     tables = []
     for one in results:
         columns = {
-            name: pa.repeat(pa.scalar(value, schema.field(name).type), one.found.n)
+            name: repeated(value, schema.field(name).type, one.found.n)
             for name, value in one.cell.key.items()
         }
-        ids = {"example_id": one.point.examples}
-        tables.append(pa.table({**columns, **ids, **per_example(one, units)}))
+        arrays = {"example_id": one.point.examples, **per_example(one, units)}
+        columns |= {name: column_of(values) for name, values in arrays.items()}
+        tables.append(pa.table(columns))
     with create_table(target, tables[0].schema, entry, overwrite=overwrite) as writer:
         for table in tables:
             writer.write(table.cast(tables[0].schema))

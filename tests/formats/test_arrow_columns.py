@@ -1,4 +1,4 @@
-"""Columns by their bytes are those of pyarrow, and no table needs pandas."""
+"""Columns by their bytes are those of pyarrow, and so are arrays from columns."""
 
 import json
 from decimal import Decimal
@@ -7,10 +7,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner
 
-from nncli.cli import cli
-from nncli.formats.arrow_columns import column
+from nncli.formats.arrow_columns import array_of, column, column_of, repeated
 from nncli.formats.entry import Entry
 from nncli.formats.tables import create_table
 
@@ -67,6 +65,75 @@ def test_values_of_another_type_are_refused_in_the_words_of_pyarrow(values, kind
     assert str(ours.value) == str(theirs.value)
 
 
+ARRAYS = [
+    *(np.array([0, 1, 100], one) for one in "bBhHiIqQefdlL"),
+    np.array([True, False, True] * 5),
+    np.array([], np.int64),
+    np.arange(20.0)[::3],
+    np.array([1.0, NAN]),
+    np.array(["a", "é"]),
+    np.array(["a", None], object),
+    np.array([1, None], object),
+    np.array([None, None], object),
+    np.array(["2020-01-01"], "datetime64[D]"),
+]
+
+
+@pytest.mark.parametrize("values", ARRAYS, ids=lambda one: str(one.dtype))
+def test_columns_of_arrays_are_those_of_pyarrow(values):
+    given = values.tolist() if values.dtype.kind == "O" else values
+    expected = pa.array(given)
+    made = column_of(values)
+    made.validate(full=True)
+    assert made.type == expected.type
+    assert str(made.to_pylist()) == str(expected.to_pylist())
+
+
+@pytest.mark.parametrize("values", ARRAYS[:14], ids=lambda one: str(one.dtype))
+def test_values_that_are_absent_are_null(values):
+    absent = np.arange(len(values)) % 2 == 0
+    made = column_of(values, absent)
+    made.validate(full=True)
+    assert made.equals(pa.array(values, mask=absent))
+
+
+@pytest.mark.parametrize("values", [np.array(["a", 1], object), np.array([3, 4], ">i4")])
+def test_values_that_arrow_does_not_know_are_refused(values):
+    with pytest.raises(pa.ArrowException):
+        column_of(values)
+
+
+def test_a_value_is_repeated():
+    assert repeated("a", pa.string(), 3).equals(pa.array(["a"] * 3))
+    assert repeated(None, pa.float64(), 2).equals(pa.nulls(2, pa.float64()))
+    assert repeated(7, pa.int64(), 0).equals(pa.array([], pa.int64()))
+
+
+COLUMNS = [
+    *(pa.array([0, 1, 100], one) for one in (pa.int8(), pa.uint64(), pa.float16(), pa.float32())),
+    pa.array([None, 1, None, 4], pa.int32()),
+    pa.array([None, 1.5, NAN], pa.float32()),
+    pa.array([], pa.int64()),
+    pa.array([None], pa.uint8()),
+    pa.array([True, False]),
+    pa.array([True, None]),
+    pa.array(["a", None]),
+    pa.chunked_array([[1, 2], [None], []], pa.int64()),
+    pa.chunked_array([], pa.float64()),
+]
+
+
+@pytest.mark.parametrize("values", COLUMNS, ids=lambda one: str(one.type))
+@pytest.mark.parametrize("start", [0, 1])
+def test_arrays_of_columns_are_those_of_pyarrow(values, start):
+    part = values.slice(start) if len(values) > start else values
+    chunked = isinstance(part, pa.ChunkedArray)
+    expected = part.to_numpy() if chunked else part.to_numpy(zero_copy_only=False)
+    found = array_of(part)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_rows_one_by_one_are_one_row_group(tmp_path):
     schema = pa.schema([("a", pa.string()), ("b", pa.float64())])
     rows = [{"a": str(place), "b": None if place % 3 else place / 7} for place in range(500)]
@@ -94,24 +161,3 @@ def test_rows_before_a_table_stay_before_it(tmp_path):
         table.write(pa.table({"a": [2, 3]}, schema=schema))
         table.write_row({"a": 4})
     assert pq.read_table(tmp_path / "t.parquet")["a"].to_pylist() == [1, 2, 3, 4]
-
-
-def test_a_table_command_does_not_import_pandas(tmp_path, python):
-    rows = np.random.default_rng(0).standard_normal((2, 20, 3)).astype(np.float32)
-    for name, one in zip(("one.npz", "two.npz"), rows, strict=True):
-        np.savez(tmp_path / name, layer=one)
-    found = python(
-        "import sys\n"
-        "from nncli.cli import main\n"
-        "sys.argv = ['nncli', 'compare', 'one.npz', 'two.npz', '-q', '-o', 'alike.parquet']\n"
-        "try:\n"
-        "    main()\n"
-        "except SystemExit as end:\n"
-        "    assert not end.code, end.code\n"
-        "print(sorted({'pandas', 'torch'} & set(sys.modules)))\n",
-        cwd=tmp_path,
-    )
-    assert found.returncode == 0, found.stderr
-    assert found.stdout.strip() == b"[]"
-    assert pq.read_table(tmp_path / "alike.parquet").num_rows
-    assert CliRunner().invoke(cli, ["show", str(tmp_path / "alike.parquet")]).exit_code == 0
