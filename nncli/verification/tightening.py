@@ -21,7 +21,7 @@ from nncli.verification.queries import Query
 from nncli.verification.relaxation import Lines, lines, unstable
 from nncli.verification.slopes import ascend
 
-HELD = 8  # numbers of float64 for each row, and number of the widest place
+HELD = 12  # numbers of float64 for each row, and number of the widest place
 Limits = Mapping[int, tuple[Tensor, Tensor]]
 
 
@@ -32,7 +32,7 @@ class Effort:
     Attributes:
         backward: Whether to bound them by backward passes; otherwise by interval arithmetic.
         steps: Steps of gradient for the slopes of each; 0 takes the rule of CROWN.
-        numbers: Factors held at once, at most; of all numbers, a quarter.
+        numbers: Factors held at once, at most: a quarter of what there is room for.
         pause: Called between portions and steps; it may raise, when time is up.
         worth: Asked between portions, whether there is time for steps; where there is none, the
             rest is bounded by the rule of CROWN.
@@ -150,7 +150,7 @@ def _bounded(
         return given
     low, high = given.low.clone(), given.high.clone()
     widest = _widest(network, node.parent)
-    portion = max(1, effort.numbers // (len(domain) * widest * (16 if effort.steps else 4)))
+    portion = max(1, effort.numbers // (len(domain) * widest * (24 if effort.steps else 6)))
     for tile in tiles(network, node.parent, columns):
         for chosen in torch.split(tile, portion):
             effort.pause()
