@@ -23,7 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from verify_family_cases import FAMILIES
+from verify_family_formulas import formulas
+from verify_family_lattices import lattices
+from verify_family_sequences import unrolled, windows
+from verify_family_trained import indexes, policies, reachable, text_classifiers
 
 SETTINGS = {
     **os.environ,
@@ -31,6 +34,16 @@ SETTINGS = {
 }
 SAMPLES = 20_000
 VERDICTS = "verified", "violated", "unknown", "timeout"
+FAMILIES = {
+    "formulas": formulas,
+    "text": text_classifiers,
+    "policies": policies,
+    "reachable": reachable,
+    "lattices": lattices,
+    "indexes": indexes,
+    "unrolled": unrolled,
+    "windows": windows,
+}
 
 
 def decided(folder, case, timeout):
