@@ -11,11 +11,6 @@ from nncli.formats.datasets import load
 from nncli.spheres import optimal_mean_distance
 
 
-def on_sphere(n, dimension, radius, seed=0):
-    z = np.random.default_rng(seed).standard_normal((n, dimension))
-    return radius * z / np.linalg.norm(z, axis=1, keepdims=True)
-
-
 def test_points_lie_on_spheres_of_radius_1_and_1_3_in_turn():
     data = load("spheres:50:count=200")
     lengths = np.linalg.norm(data.x.astype(np.float64), axis=1)
