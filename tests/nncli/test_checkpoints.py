@@ -1,63 +1,37 @@
-"""Weights in files: found, checked, put into their network; nothing in a file is ever run."""
+"""Weights in files: found, checked, and put into their network."""
 
 import argparse
-import io
-import pickle
 import warnings
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import safetensors.torch
 import torch
+from checkpoint_files import SPEC, agrees, images, mlp, ours, saved
 from torch import Tensor, nn
 
 from nncli.architectures import build
-from nncli.checkpoints import Member, expand, pick_device, resolve
+from nncli.checkpoints import pick_device, resolve
 from nncli.errors import (
     ArtifactError,
     EnvironmentFault,
     MismatchError,
-    NncliError,
     NncliWarning,
     UsageError,
 )
 from nncli.formats.entry import Entry
-from nncli.formats.series import MANIFEST
-from nncli.formats.tables import write_table
 from nncli.formats.tensors import write_tensors
-
-SPEC = "mlp:64-32-10"
-
-
-@pytest.fixture(scope="module")
-def network() -> nn.Module:
-    return build(SPEC, seed=3).eval()
 
 
 @pytest.fixture
-def weights(network: nn.Module) -> dict[str, Tensor]:
-    return dict(network.state_dict())
+def network() -> nn.Module:
+    return mlp()
 
 
-def images() -> Tensor:
-    return torch.rand(5, 64, generator=torch.Generator().manual_seed(0))
-
-
-def agrees(module: nn.Module, network: nn.Module) -> bool:
-    return torch.equal(module(images()), network(images()))
-
-
-def saved(path: Path, content: object, **settings: bool) -> str:
-    torch.save(content, path, **settings)
-    return str(path)
-
-
-def ours(path: Path, weights: dict[str, Tensor], **facts: object) -> str:
-    entry = Entry("checkpoint", command=("train",), version="1", facts=facts)
-    write_tensors(str(path), {name: one.numpy() for name, one in weights.items()}, entry)
-    return str(path)
+@pytest.fixture
+def weights() -> dict[str, Tensor]:
+    return dict(mlp().state_dict())
 
 
 # --- our own checkpoints
@@ -329,114 +303,6 @@ def test_tied_weights_need_to_be_there_once(tmp_path: Path) -> None:
     assert torch.equal(module.state_dict()["b.weight"], torch.eye(3))
 
 
-# --- hostile and damaged files
-
-
-class Bomb:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (Path.touch, (self.path,))
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_a_malicious_pickle_is_never_executed(
-    tmp_path: Path, network: nn.Module, weights: dict[str, Tensor], zipped: bool
-) -> None:
-    fuse = tmp_path / "ran"
-    name = saved(
-        tmp_path / "a.pt",
-        {"state_dict": weights, "extra": Bomb(fuse)},
-        _use_new_zipfile_serialization=zipped,
-    )
-    with pytest.warns(NncliWarning) as told:
-        assert agrees(resolve(name, SPEC).module, network)
-    assert any("names Python code" in str(one.message) for one in told)
-    assert any("which was not run" in str(one.message) for one in told)
-    assert not fuse.exists()
-    for content in (Bomb(fuse), [Bomb(fuse)], {"state_dict": Bomb(fuse)}):
-        with pytest.raises(ArtifactError):
-            resolve(saved(tmp_path / "b.pt", content), SPEC)
-        (tmp_path / "c.pkl").write_bytes(pickle.dumps(content))
-        with pytest.raises(ArtifactError):
-            resolve(str(tmp_path / "c.pkl"), SPEC)
-    assert not fuse.exists()
-
-
-def test_a_whole_pickled_module_gives_its_weights_but_never_its_code(
-    tmp_path: Path, network: nn.Module
-) -> None:
-    name = saved(tmp_path / "a.pt", network)
-    with pytest.raises(UsageError, match="names Python code"):
-        resolve(name)
-    with pytest.warns(NncliWarning, match="was not run: only its tensors were read"):
-        assert agrees(resolve(name, SPEC).module, network)
-
-
-def test_a_pickle_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    for content in ({"a": 1}, [1, 2], "text", {"x": [np.float64(1)]}):
-        path = tmp_path / "a.pt"
-        path.write_bytes(pickle.dumps(content))
-        with pytest.raises(ArtifactError, match="holds no tensors"):
-            resolve(str(path), SPEC)
-
-
-@pytest.mark.parametrize("suffix", ["pt", "legacy", "safetensors"])
-def test_a_file_cut_short_anywhere_is_one_clear_error(
-    tmp_path: Path, weights: dict[str, Tensor], suffix: str
-) -> None:
-    path = tmp_path / f"a.{suffix}"
-    if suffix == "safetensors":
-        safetensors.torch.save_file(weights, path)
-    else:
-        saved(path, weights, _use_new_zipfile_serialization=suffix == "pt")
-    whole = path.read_bytes()
-    for share in (0, 0.01, 0.1, 0.5, 0.9, 0.999):
-        path.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(ArtifactError, match="`.*a." + suffix):
-            resolve(str(path), SPEC)
-
-
-def test_bytes_overwritten_anywhere_never_crash(tmp_path: Path, weights: dict[str, Tensor]) -> None:
-    buffer = io.BytesIO()
-    torch.save({"state_dict": weights}, buffer)
-    whole, random = buffer.getvalue(), np.random.default_rng(0)
-    path = tmp_path / "a.pt"
-    for _ in range(60):
-        damaged = bytearray(whole)
-        for place in random.integers(0, len(whole), 20):
-            damaged[place] = random.integers(256)
-        path.write_bytes(damaged)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NncliWarning)
-            try:
-                resolve(str(path), SPEC)
-            except NncliError:
-                continue
-
-
-def test_a_file_of_another_kind_is_told_what_it_is(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("hello there")
-    with pytest.raises(ArtifactError, match="text starting `hello there`, expected a checkpoint"):
-        resolve(str(tmp_path / "a.txt"), SPEC)
-    with pytest.raises(ArtifactError, match="there is no file"):
-        resolve(str(tmp_path / "nothing.pt"), SPEC)
-
-
-def test_folders_that_are_no_checkpoint_are_told_apart(
-    tmp_path: Path, weights: dict[str, Tensor]
-) -> None:
-    with pytest.raises(ArtifactError, match="it holds nothing"):
-        resolve(str(tmp_path))
-    saved(tmp_path / "a.pt", weights)
-    with pytest.raises(ArtifactError, match="is no checkpoint") as caught:
-        resolve(str(tmp_path))
-    assert str(tmp_path / "a.pt") in str(caught.value.hint)
-
-
 # --- devices
 
 
@@ -448,57 +314,3 @@ def test_devices_are_checked_before_anything_is_read() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(EnvironmentFault, match="0 CUDA devices"):
             resolve("nowhere.pt", SPEC, device="cuda")
-
-
-# --- series
-
-
-def test_a_series_becomes_its_members_in_the_order_of_its_manifest(
-    tmp_path: Path, weights: dict[str, Tensor]
-) -> None:
-    names = ["b.safetensors", "a.safetensors"]
-    for name in names:
-        ours(tmp_path / name, weights, arch=SPEC, factors={"seed": 1})
-    columns = {"seed": [1, 2], "epsilon": [None, 0.5], "test_accuracy": [0.5, 0.6]}
-    write_table(str(tmp_path / MANIFEST), pa.table({"path": names} | columns), Entry("series"))
-    expected = [
-        Member(str(tmp_path / "b.safetensors"), {"seed": 1}),
-        Member(str(tmp_path / "a.safetensors"), {"seed": 2, "epsilon": 0.5}),
-    ]
-    assert expand([str(tmp_path)]) == expected
-    assert expand([str(tmp_path / MANIFEST)]) == expected
-    alone = str(tmp_path / "a.safetensors")
-    assert expand([alone, str(tmp_path), "-"]) == [Member(alone), *expected, Member("-")]
-    assert resolve(expected[1]).factors == {"seed": 2, "epsilon": 0.5}
-    with pytest.raises(ArtifactError, match="is a series") as caught:
-        resolve(str(tmp_path))
-    assert "b.safetensors" in str(caught.value.hint)
-
-
-def test_a_manifest_written_by_hand_brings_architecture_and_factors(
-    tmp_path: Path, network: nn.Module, weights: dict[str, Tensor]
-) -> None:
-    saved(tmp_path / "theirs.pt", weights)
-    (tmp_path / "list.csv").write_text(f"path,arch,width\ntheirs.pt,{SPEC},32\n")
-    (member,) = expand([str(tmp_path / "list.csv")])
-    model = resolve(member)
-    assert agrees(model.module, network)
-    assert model.factors == {"width": 32}
-
-
-@pytest.mark.parametrize(
-    ("columns", "words"),
-    [
-        ({"path": ["gone.pt"]}, "row 0 .* names `.*gone.pt`, which is not there"),
-        ({"path": [None]}, "row 0 .* names no file"),
-        ({"file": ["a.pt"]}, "path"),
-        ({"path": []}, "is empty"),
-    ],
-)
-def test_a_manifest_that_cannot_be_followed_is_refused(
-    tmp_path: Path, columns: dict[str, list[object]], words: str
-) -> None:
-    data = {key: pa.array(values, pa.string()) for key, values in columns.items()}
-    write_table(str(tmp_path / MANIFEST), pa.table(data), Entry("series"))
-    with pytest.raises(ArtifactError, match=words):
-        expand([str(tmp_path)])
