@@ -6,10 +6,10 @@ is positive. So with weights g >= 0 a number y of the network is no less than th
 far better than the bound of y alone. Better intervals give better bounds of the margins, and these
 again better intervals; in the end an interval is empty or a margin positive throughout.
 
-The margins are passed back once, to the ReLU in question, with what was chosen for their best
-bound. From there on each number has slopes, multipliers and weights of its own. These are searched
-for in float32, and valid whatever they are; the bound that counts is computed in float64 and its
-rounding taken off.
+The margins are passed back once, to the activation in question, with what was chosen for their best
+bound. From there on each number has weights, multipliers, and slopes of ReLUs of its own. These are
+searched for in float32, and valid whatever they are; the bound that counts is computed in float64
+and its rounding taken off.
 
 References:
     Kotha et al. 2023, Provably bounding neural network preimages (constraints on outputs tighten
@@ -18,6 +18,7 @@ References:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -26,26 +27,28 @@ from nncli.verification.adam import Adam, Group
 from nncli.verification.backward import Cut, below
 from nncli.verification.branches import Branches, Setting, empty
 from nncli.verification.choices import Choice
+from nncli.verification.curves import divisible, gaps
 from nncli.verification.domains import Domain
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
-from nncli.verification.relaxation import Slopes, lines, unstable
+from nncli.verification.relaxation import Lines, Slopes, lines, unstable
 from nncli.verification.rounding import TINY, UNIT, growth
 from nncli.verification.slopes import RATE, split_groups
 from nncli.verification.splits import signed
 
 STEPS, DECAY = 3, 0.95  # more steps gain less than going through all layers again
 HELD = 16  # numbers of float64 for each number of a branch before, and number that is bounded
+MATTERS = 0.05  # of the greatest gap between the lines of a layer of curved activations
 STARTS = (0.05, 0.2, 0.6)  # weights to begin with, in widths over what the margin lacks
 
 
 @dataclass(frozen=True)
 class Margins:
-    """The margins of branches, passed back to a ReLU.
+    """The margins of branches, passed back to an activation.
 
     Attributes:
         cut: Factors (B, K, size) by place; margins are no less than what they say.
-        multipliers: (B, K, n) what their best bound takes for splits before the ReLU, by place.
+        multipliers: (B, K, n) what their best bound takes for splits before that, by place.
         lacking: (B,) what the best margin is below zero by.
     """
 
@@ -63,14 +66,14 @@ class Margins:
 
 @dataclass(frozen=True)
 class Bounded:
-    """Numbers that go into a ReLU, to be bounded from below, and above as their negatives.
+    """Numbers that go into an activation, to be bounded from below, and above as their negatives.
 
     Attributes:
         network: The network.
         domain: B regions.
         known: Intervals of the places.
         signs: Splits of the branches, by place.
-        place: The ReLU.
+        place: The activation.
         picked: (1, R, size) factors of the numbers.
         width: (B, R) of their intervals.
     """
@@ -82,6 +85,17 @@ class Bounded:
     place: int
     picked: Tensor
     width: Tensor
+
+    @cached_property
+    def curved(self) -> dict[int, Lines]:
+        """The lines of other activations than ReLU, up to the one in question."""
+        found = {}
+        for place in self.network.activations:
+            node = self.network.activation(place)
+            if place <= self.place and node.function != "relu":
+                given = self.known[node.parent]
+                found[place] = lines(node.function, given.low, given.high)
+        return found
 
     @property
     def parent(self) -> int:
@@ -124,8 +138,7 @@ def numbers_passed(network: Network, branches: Branches) -> float:
     for place, node in enumerate(network.nodes, 1):
         before += node.size
         if place in branches.limits:
-            low, high = branches.limits[place]
-            rows = 2.0 * float(unstable(low, high).any(dim=0).sum())
+            rows = 2.0 * float(_loose(network, branches, place).any(dim=0).sum())
             found += rows * before
     return found * len(branches) * (STEPS + 5)
 
@@ -133,10 +146,11 @@ def numbers_passed(network: Network, branches: Branches) -> float:
 def _within(
     setting: Setting, branches: Branches, place: int, numbers: int
 ) -> tuple[Tensor, Tensor]:
-    """Intervals (B, n) of what goes into a ReLU, where the violations happen."""
+    """Intervals (B, n) of what goes into an activation, where the violations happen."""
     network = setting.network
     low, high = (one.clone() for one in branches.limits[place])
-    columns = torch.nonzero((unstable(low, high) & ~empty(branches)[:, None]).any(dim=0)).flatten()
+    loose = _loose(network, branches, place) & ~empty(branches)[:, None]
+    columns = torch.nonzero(loose.any(dim=0)).flatten()
     margins = _margins(setting, branches, place) if len(columns) else None
     if margins is None:
         return low, high
@@ -158,8 +172,19 @@ def _within(
     return low, high
 
 
+def _loose(network: Network, branches: Branches, place: int) -> Tensor:
+    """(B, n) where better intervals bring lines nearer, by as much as it takes to matter."""
+    low, high = branches.limits[place]
+    function = network.activation(place).function
+    if function == "relu":
+        return unstable(low, high)
+    over, under = gaps(function, low, high, Slopes())
+    gap = torch.where(divisible(low, high), over + under, 0.0)
+    return gap > MATTERS * gap.amax(dim=1, keepdim=True)
+
+
 def _margins(setting: Setting, branches: Branches, place: int) -> Margins | None:
-    """The margins at a ReLU, `None` if they do not depend on it."""
+    """The margins at an activation, `None` if they do not depend on it."""
     cuts: dict[int, Cut] = {}
     setting.bound(branches, cuts=cuts)
     if place not in cuts:
@@ -247,10 +272,10 @@ def _bound(
     rows[bounded.parent] = bounded.picked + (
         weights.new_zeros(len(weights), 1, 1) if own is None else own
     )
-    relaxed = {}
+    relaxed = dict(bounded.curved)
     for place in bounded.network.activations:
-        if place <= bounded.place:
-            node = bounded.network.activation(place)
+        node = bounded.network.activation(place)
+        if place <= bounded.place and node.function == "relu":
             given = bounded.known[node.parent]
             relaxed[place] = lines(node.function, given.low, given.high, choice.slopes.get(place))
     multipliers = signed(bounded.network, choice.multipliers, bounded.signs)
