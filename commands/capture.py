@@ -134,10 +134,10 @@ def _targets(
 
     from nncli.checkpoint_names import short_names
     from nncli.errors import UsageError
-    from nncli.formats.writable import demand_writable
+    from nncli.formats.writable import demand_tensors
 
     if [one.name for one in members] == [checkpoint]:
-        demand_writable(output, kind="activations", overwrite=overwrite)
+        demand_tensors(output, kind="activations", overwrite=overwrite)
         return [output]
     folder = Path(output)
     if output == "-" or (folder.exists() and not folder.is_dir()):
@@ -149,7 +149,7 @@ def _targets(
     names = short_names([one.name for one in members])
     targets = [str(folder / f"{name.replace('/', '-')}.safetensors") for name in names]
     for target in targets:
-        demand_writable(target, kind="activations", overwrite=overwrite)
+        demand_tensors(target, kind="activations", overwrite=overwrite)
     return targets
 
 

@@ -127,6 +127,19 @@ def demand_suffix(target: str, what: str, *, others: tuple[str, ...]) -> None:
     )
 
 
+def demand_tensor_suffix(target: str) -> None:
+    """Refuse an output of tensors whose name promises something else.
+
+    Args:
+        target: The path, or `-`.
+
+    Raises:
+        UsageError: It does.
+    """
+    others = (*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:])
+    demand_suffix(target, "a safetensors file", others=others)
+
+
 def failure(target: str, error: OSError) -> Exception:
     """The error to raise for a write that failed; a closed pipe stays what it is.
 

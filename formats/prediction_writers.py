@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from nncli.formats.activations import encode_text
 from nncli.formats.entry import Entry
-from nncli.formats.output import TABLE_SUFFIXES, TENSOR_SUFFIXES, demand_suffix
 from nncli.formats.prediction_columns import (
     KIND,
     Array,
@@ -26,7 +25,7 @@ from nncli.formats.prediction_columns import (
 from nncli.formats.safetensors_header import TensorSpec
 from nncli.formats.tables import TableWriter, create_table, demand_table
 from nncli.formats.tensors import create_tensors, spec_of
-from nncli.formats.writable import demand_writable
+from nncli.formats.writable import demand_tensors
 
 Certificate = tuple[Array, Array]
 
@@ -120,9 +119,7 @@ def demand_target(target: str, format: str, *, overwrite: bool = False) -> None:
         UsageError: Suffix and format contradict each other.
     """
     if is_dense(target, format):
-        others = (*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:])
-        demand_suffix(target, "a safetensors file", others=others)
-        demand_writable(target, kind=KIND, overwrite=overwrite)
+        demand_tensors(target, kind=KIND, overwrite=overwrite)
     else:
         demand_table(target, kind=KIND, format=format, overwrite=overwrite)
 

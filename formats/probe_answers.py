@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from nncli.errors import UsageError
 from nncli.formats.activations import Activations
 from nncli.formats.entry import Entry
-from nncli.formats.output import TABLE_SUFFIXES, demand_suffix
 from nncli.formats.prediction_columns import Frame, Member
 from nncli.formats.prediction_writers import create_predictions, demand_target
 from nncli.formats.probes import KIND, StoredProbe, write_probes
-from nncli.formats.writable import demand_writable
+from nncli.formats.writable import demand_tensors
 
 Array = NDArray[Any]
 Losses = Callable[[Array, Array], Array]
@@ -75,8 +74,7 @@ def demand_outputs(
             raise UsageError("`--predictions` have one answer an example, not one a position")
         demand_target(predictions, "auto", overwrite=overwrite)
     if probes:
-        demand_suffix(probes, "a safetensors file", others=TABLE_SUFFIXES)
-        demand_writable(probes, kind=KIND, overwrite=overwrite)
+        demand_tensors(probes, kind=KIND, overwrite=overwrite)
 
 
 def write_answers(

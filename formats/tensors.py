@@ -16,14 +16,7 @@ from numpy.typing import NDArray
 
 from nncli.errors import ArtifactError
 from nncli.formats.entry import KEY, Entry
-from nncli.formats.output import (
-    TABLE_SUFFIXES,
-    TENSOR_SUFFIXES,
-    Output,
-    demand_suffix,
-    failure,
-    open_output,
-)
+from nncli.formats.output import Output, demand_tensor_suffix, failure, open_output
 from nncli.formats.safetensors_header import Header, TensorSpec, read_header, write_header
 from nncli.formats.sources import Source, open_source, unreadable
 
@@ -324,7 +317,7 @@ def create_tensors(
         ArtifactError: The output cannot be written.
         UsageError: Its suffix promises another format.
     """
-    demand_suffix(target, "a safetensors file", others=(*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:]))
+    demand_tensor_suffix(target)
     output = open_output(target, kind=entry.kind, overwrite=overwrite)
     try:
         return TensorWriter(output, specs, {KEY: entry.to_json()})

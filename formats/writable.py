@@ -5,7 +5,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from nncli.formats.output import STREAMS, open_output
+from nncli.formats.output import STREAMS, demand_tensor_suffix, open_output
 
 
 def demand_writable(
@@ -33,6 +33,22 @@ def demand_writable(
     """
     if target in STREAMS or not _is_special(Path(target)):
         open_output(target, kind=kind, overwrite=overwrite, binary=binary, older=older).discard()
+
+
+def demand_tensors(target: str, *, kind: str, overwrite: bool = False) -> None:
+    """Refuse the output of tensors before the work.
+
+    Args:
+        target: A path, or `-` for standard output.
+        kind: What will be written.
+        overwrite: Replace an existing file whatever it is.
+
+    Raises:
+        UsageError: Its suffix promises another format.
+        ArtifactError: As for `demand_writable`.
+    """
+    demand_tensor_suffix(target)
+    demand_writable(target, kind=kind, overwrite=overwrite)
 
 
 def _is_special(path: Path) -> bool:

@@ -78,8 +78,7 @@ def demand_outputs(given: dict[str, Any], inputs: tuple[str, ...]) -> None:
 
 def demand_one_dataset(run: Run) -> None:
     """Refuse a dataset of the points of several attacks, or one that cannot be written."""
-    from nncli.formats.output import TABLE_SUFFIXES, TENSOR_SUFFIXES, demand_suffix
-    from nncli.formats.writable import demand_writable
+    from nncli.formats.writable import demand_tensors
 
     target = run.given["adversarial"]
     if target and len(run.origins) * len(run.attacks) > 1:
@@ -87,9 +86,7 @@ def demand_one_dataset(run: Run) -> None:
             "`--adversarial` is for one network and one attack", hint="run it for each"
         )
     if target:
-        others = (*TABLE_SUFFIXES, *TENSOR_SUFFIXES[1:])
-        demand_suffix(target, "a safetensors file", others=others)
-        demand_writable(target, kind="dataset", overwrite=run.given["overwrite"])
+        demand_tensors(target, kind="dataset", overwrite=run.given["overwrite"])
 
 
 def radii_of(

@@ -220,12 +220,10 @@ def _write_tables(
 
 def _demand_model(target: str | None, *, overwrite: bool) -> None:
     from nncli.formats.opinion_models import KIND
-    from nncli.formats.output import TABLE_SUFFIXES, demand_suffix
-    from nncli.formats.writable import demand_writable
+    from nncli.formats.writable import demand_tensors
 
     if target:
-        demand_suffix(target, "a safetensors file", others=TABLE_SUFFIXES)
-        demand_writable(target, kind=KIND, overwrite=overwrite)
+        demand_tensors(target, kind=KIND, overwrite=overwrite)
 
 
 def _write_model(study: "OpinionStudy", asked: dict[str, Any], *, overwrite: bool) -> None:
