@@ -12,13 +12,8 @@ if TYPE_CHECKING:
     from nncli.commands.verify.questions import Questions, Task
     from nncli.verification.standing import Answer
 
-SIDE = {  # what else is written, and its kind
-    "counterexamples": "dataset",
-    "certificate": "certificate",
-    "bounds": "bounds",
-    "ranges": "table",
-    "results": "answer",
-}
+TENSORS = {"counterexamples": "dataset", "certificate": "certificate", "bounds": "bounds"}
+SIDE = (*TENSORS, "ranges", "results")  # what else is written
 NUMERICS = {  # whether outputs are those of float32
     False: "float64, rounding bounded",
     True: "float32 network, rounding bounded",
@@ -103,16 +98,11 @@ def demand_places(given: dict[str, Any]) -> None:
     """Refuse, before the work, places that what goes beside the table cannot be written to.
 
     Raises:
-        UsageError: Two of them are the same.
+        UsageError: Two of them are the same, or a suffix is that of something else.
         ArtifactError: One holds a file that is not to be replaced, or cannot be written.
     """
-    from pathlib import Path
-
-    from nncli.formats.competition_results import holds_answer
-    from nncli.formats.output import open_output
-
     taken = {given["output"]: "--output"}
-    for name, kind in SIDE.items():
+    for name in SIDE:
         place = given[name]
         if not place:
             continue
@@ -120,9 +110,21 @@ def demand_places(given: dict[str, Any]) -> None:
             where = "standard output" if place == "-" else f"`{place}`"
             raise UsageError(f"`{taken[place]}` and `--{name}` would both go to {where}")
         taken[place] = f"--{name}"
-        if place != "-" and (Path(place).is_file() or not Path(place).exists()):
-            replaced = given["overwrite"] or (name == "results" and holds_answer(place))
-            open_output(place, kind=kind, overwrite=replaced).discard()
+        _demand_place(name, place, overwrite=given["overwrite"])
+
+
+def _demand_place(name: str, place: str, *, overwrite: bool) -> None:
+    from nncli.formats.competition_results import KIND, holds_answer
+    from nncli.formats.tables import demand_table
+    from nncli.formats.writable import demand_tensors, demand_writable
+
+    if name in TENSORS:
+        demand_tensors(place, kind=TENSORS[name], overwrite=overwrite)
+    elif name == "ranges":
+        demand_table(place, overwrite=overwrite)
+    else:
+        replaced = overwrite or holds_answer(place)
+        demand_writable(place, kind=KIND, overwrite=replaced, binary=False)
 
 
 def numbers_at_once(given: dict[str, Any]) -> int:

@@ -77,6 +77,34 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(net, tmp_path
     assert not (tmp_path / "v.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    ("option", "name", "what"),
+    [
+        ("--ranges", "r.safetensors", "a table"),
+        ("--bounds", "b.csv", "a safetensors file"),
+        ("--certificate", "c.parquet", "a safetensors file"),
+        ("--counterexamples", "x.npz", "a safetensors file"),
+    ],
+)
+def test_a_suffix_of_another_format_is_refused_before_the_work(net, tmp_path, option, name, what):
+    path, _ = net
+    place, verdicts = tmp_path / name, tmp_path / "v.parquet"
+    found = run("verify", path, "--epsilon", "0.1", option, place, "-o", verdicts, code=2)
+    assert f"but {what} is to be written" in found.output
+    assert not verdicts.exists()
+
+
+def test_ranges_as_text_are_replaced_by_ranges_and_replace_nothing_else(net, tmp_path):
+    path, _ = net
+    words = ("--ranges", tmp_path / "r.csv", "-o", tmp_path / "v.parquet")
+    ask(path, *words)
+    first = (tmp_path / "r.csv").read_bytes()
+    ask(path, *words)
+    assert (tmp_path / "r.csv").read_bytes() == first
+    (tmp_path / "r.csv").write_text("my notes\n")
+    assert "exists" in run("verify", path, "--epsilon", "0.1", *words, code=3).output
+
+
 def test_bounds_of_two_networks_do_not_go_into_one_file(net, tmp_path):
     path, module = net
     other = tmp_path / "other.safetensors"
