@@ -103,11 +103,12 @@ def _traced(network: Network, place: int, numbers: Tensor) -> tuple[tuple[int, .
             if isinstance(one, Convolution):
                 return one.out_shape, numbers
         entries = _entries(node.maps[0], numbers) if node.maps else None
-        if entries is None or len(torch.unique(entries[0])) < len(numbers):
+        if not isinstance(entries, Entries) or len(torch.unique(entries.which)) < len(numbers):
             return None
-        first = torch.full_like(numbers, len(entries[1]))
-        first = first.scatter_reduce(0, entries[0], torch.arange(len(entries[0])), "amin")
-        place, numbers = node.parents[0], entries[1][first]
+        which, columns = entries.which, entries.columns
+        first = torch.full_like(numbers, len(columns))
+        first = first.scatter_reduce(0, which, torch.arange(len(which)), "amin")
+        place, numbers = node.parents[0], columns[first]
     return None
 
 
@@ -135,7 +136,7 @@ def field_of(network: Network, place: int, numbers: Tensor) -> Field | None:
         if isinstance(node, Activation):
             nodes.append(replace(node, parent=renamed[node.parent], size=len(kept)))
             continue
-        used = [k for k, parent in enumerate(node.parents) if len(entries[old][k][1])]
+        used = [k for k, parent in enumerate(node.parents) if len(entries[old][k].columns)]
         maps = tuple(
             _narrowed(node.maps[k], entries[old][k], kept, needed[node.parents[k]]) for k in used
         )
@@ -156,19 +157,44 @@ def _extreme(node: Sum, kept: Tensor, needed: Mapping[int, Tensor]) -> Extreme |
     return replace(node.extreme, pairs=found) if torch.equal(left[found], pairs) else None
 
 
-Entries = tuple[Tensor, Tensor, Tensor]  # of a map: which of the rows, the column, the number
+@dataclass(frozen=True)
+class Entries:
+    """Entries of some rows of a map.
+
+    Attributes:
+        which: (E,) which of the rows.
+        columns: (E,) which column of the map.
+        numbers: (E,) what stands there.
+    """
+
+    which: Tensor
+    columns: Tensor
+    numbers: Tensor
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Some rows of a convolution that has too many entries to list: a smaller convolution.
+
+    Attributes:
+        convolution: The convolution.
+        columns: (C,) the columns of the box that holds the windows of all the rows.
+    """
+
+    convolution: Convolution
+    columns: Tensor
 
 
 def _needed(
     network: Network, place: int, numbers: Tensor
-) -> tuple[dict[int, Tensor], dict[int, list[Entries]]] | None:
+) -> tuple[dict[int, Tensor], dict[int, list[Entries | Windows]]] | None:
     """Which numbers of each place some numbers of one need, and the entries of maps between.
 
     Returns:
         Numbers by place, and entries of the maps of each sum; `None` where they are many.
     """
     needed = {0: numbers[:0], place: numbers}
-    taken: dict[int, list[Entries]] = {}
+    taken: dict[int, list[Entries | Windows]] = {}
     for here in range(place, 0, -1):
         if here not in needed:
             continue
@@ -180,7 +206,7 @@ def _needed(
             taken[here] = [one for one in entries if one is not None]
             if len(taken[here]) < len(entries):
                 return None
-            columns = (one[1] for one in taken[here])
+            columns = (one.columns for one in taken[here])
             found = list(zip(node.parents, columns, strict=True))
         for parent, more in found:
             if not len(more):
@@ -192,28 +218,26 @@ def _needed(
     return needed, taken
 
 
-def _entries(one: Map, rows: Tensor) -> Entries | None:
-    """Entries of some rows of a map; `None` where it has all.
-
-    Of a convolution with many there are no numbers, and the columns are those of a box.
-    """
+def _entries(one: Map, rows: Tensor) -> Entries | Windows | None:
+    """Entries of some rows of a map; `None` where it has all."""
     every = torch.arange(len(rows))
     if isinstance(one, Scale):
-        return every, rows, one.factor[rows]
+        return Entries(every, rows, one.factor[rows])
     if isinstance(one, Select):
         places = one.places[rows]
         there = places >= 0
-        return every[there], places[there], torch.ones(int(there.sum()), dtype=torch.float64)
+        ones = torch.ones(int(there.sum()), dtype=torch.float64)
+        return Entries(every[there], places[there], ones)
     if isinstance(one, Sparse):
         starts, columns = one.matrix.crow_indices(), one.matrix.col_indices()
         which = every.repeat_interleave(starts[rows + 1] - starts[rows])
         before = torch.searchsorted(which, every)
         at = starts[rows][which] + torch.arange(len(which)) - before[which]
-        return which, columns[at], one.matrix.values()[at]
+        return Entries(which, columns[at], one.matrix.values()[at])
     if not isinstance(one, Convolution):
         return None
     if len(rows) * one.weight[0].numel() > MANY:
-        return every[:0], inner_box(one, window(one, rows)), one.weight.new_zeros(0)
+        return Windows(one, inner_box(one, window(one, rows)))
     return _windows(one, rows)
 
 
@@ -233,16 +257,15 @@ def _windows(one: Convolution, rows: Tensor) -> Entries:
     inside = inside[:, None].expand(-1, into, -1).flatten(1)
     numbers = one.weight[channel].flatten(1)
     which = torch.arange(len(rows))[:, None].expand_as(column)
-    return which[inside], column[inside], numbers[inside]
+    return Entries(which[inside], column[inside], numbers[inside])
 
 
-def _narrowed(one: Map, entries: Entries, kept: Tensor, columns: Tensor) -> Map:
+def _narrowed(one: Map, entries: Entries | Windows, kept: Tensor, columns: Tensor) -> Map:
     """Some rows and columns of a map, from its entries there; columns are in order."""
-    which, column, numbers = entries
-    rows = len(kept)
-    if isinstance(one, Convolution) and not len(numbers):
-        return cropped(one, kept, columns)
-    column = torch.searchsorted(columns, column)
+    if isinstance(entries, Windows):
+        return cropped(entries.convolution, kept, columns)
+    which, numbers, rows = entries.which, entries.numbers, len(kept)
+    column = torch.searchsorted(columns, entries.columns)
     if isinstance(one, Select):
         return Select(torch.full_like(kept, -1).index_put((which,), column), len(columns))
     if isinstance(one, Scale) and rows == len(columns):
