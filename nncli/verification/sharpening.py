@@ -43,6 +43,8 @@ class Sharpening:
 
     def due(self, waiting: list[Branches]) -> Branches | None:
         """Take out a few branches that were divided since, those that were waiting longest."""
+        if self.tree is not None and not self.tree.takes_more:
+            return None
         for turn, branches in enumerate(waiting):
             places = torch.nonzero(branches.rounds > 0).flatten()
             if len(places):

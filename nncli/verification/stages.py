@@ -199,7 +199,7 @@ def _contradict(work: Work, standing: Standing) -> None:
         if waits or standing.begun is not None:
             return
     for part in torch.split(which, together(setting, work.setting.numbers)):
-        tree = Branching() if work.setting.record else None
+        tree = Branching.within(work.setting.numbers) if work.setting.record else None
         found = begun(setting, part, work.setting.numbers, tree)
         closed = torch.nonzero(~torch.isin(part, found.branches.violation)).flatten()
         if tree is not None and len(closed):
@@ -210,7 +210,7 @@ def _contradict(work: Work, standing: Standing) -> None:
 
 
 def _split_relus(work: Work, standing: Standing) -> None:
-    tree = Branching() if work.setting.record else None
+    tree = Branching.within(work.setting.numbers) if work.setting.record else None
     start = None if standing.begun is None else standing.begun.among(standing.left)
     found = split_relus(
         work.network,

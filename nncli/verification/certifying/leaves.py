@@ -13,6 +13,7 @@ from nncli.verification.slopes import Choice, joined_choices
 from nncli.verification.trees import Tree
 
 ROOM = 16_000_000  # numbers that are kept; of larger searches slopes are found anew
+SHARE = 0.1  # of the numbers that a search holds at once
 NODES = "leaf.node"
 SUPPOSED_NODES = f"{SUPPOSED}node"
 
@@ -27,12 +28,25 @@ class Branching(Tree):
         supposed: Branches of which the violation was supposed, in order: nodes, and what was chosen
             for the bounds of their margins.
         room: Numbers that may still be kept; negative once there are too many.
+        supposing: Numbers that may still be kept of such branches.
     """
 
     nodes: list[Tensor] = field(default_factory=list)
     choices: list[Choice] = field(default_factory=list)
     supposed: list[tuple[Tensor, Choice]] = field(default_factory=list)
     room: int = ROOM
+    supposing: int = ROOM
+
+    @staticmethod
+    def within(numbers: int) -> "Branching":
+        """A tree for a search that holds some numbers at once, about, of which it keeps a part."""
+        room = min(ROOM, int(SHARE * numbers))
+        return Branching(room=room, supposing=room)
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether violations may be supposed of further branches."""
+        return self.supposing > 0
 
     def close(self, branches: Branches) -> None:
         """Keep what closed those branches that are proved."""
@@ -51,6 +65,7 @@ class Branching(Tree):
     def suppose(self, branches: Branches) -> None:
         """Keep what better intervals of branches rest on; without it they cannot be had again."""
         self.supposed.append((branches.node, branches.choice))
+        self.supposing -= sum(one.numel() for one in branches.choice.tensors)
 
     def roots(self, nodes: Tensor) -> "Branching":
         """The tree of some roots, of which none is divided.
@@ -58,7 +73,7 @@ class Branching(Tree):
         Args:
             nodes: (K,) which, in the order that they are to have.
         """
-        found = Branching(room=self.room)
+        found = Branching(room=self.room, supposing=self.supposing)
         found.plant(len(nodes))
         found.nodes, found.choices = _renumbered(zip(self.nodes, self.choices, strict=True), nodes)
         found.supposed = list(zip(*_renumbered(self.supposed, nodes), strict=True))
