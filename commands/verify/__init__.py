@@ -104,7 +104,7 @@ METHODS = (
     default=2.0,
     show_default=True,
     metavar="GB",
-    help="Memory for the numbers of a bound, about.",
+    help="Memory beyond that of the program and the network, about.",
 )
 @click.option(
     "--counterexamples",

@@ -59,9 +59,12 @@ class Ranges:
         return Effort(method != "ibp", steps, numbers_at_once(self.given) // 4)
 
     def _outputs(self, task: "Task", place: int, region: "Region", found: "Layer") -> None:
+        from nncli.commands.verify.deciding import numbers_at_once
         from nncli.verification.layer_bounds import reached_outputs
 
-        least, most = reached_outputs(task.subject.network, region, self.given["seed"])
+        least, most = reached_outputs(
+            task.subject.network, region, self.given["seed"], numbers_at_once(self.given)
+        )
         shared = {
             "model_id": task.subject.name,
             "instance": lineage.without_descriptor(task.asked.name),

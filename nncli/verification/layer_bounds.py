@@ -14,7 +14,8 @@ from nncli.verification.properties import Region
 from nncli.verification.tightening import Effort, relaxations, tightened
 
 STARTS, STEPS = 8, 40
-PORTION = 200  # outputs that are attacked at once
+PORTION = 200  # outputs that are attacked at once, at most
+HELD = 4  # numbers of float64 for each point, and number of the network
 
 
 @dataclass(frozen=True)
@@ -76,13 +77,16 @@ def _outputs(network: Network, domain: Domain, known: list[Interval], effort: Ef
     return Layer("output", low, high)
 
 
-def reached_outputs(network: Network, region: Region, seed: int) -> tuple[Tensor, Tensor]:
+def reached_outputs(
+    network: Network, region: Region, seed: int, numbers: int = 60_000_000
+) -> tuple[Tensor, Tensor]:
     """How small and how great outputs become at points of a region, by projected gradients.
 
     Args:
         network: The network.
         region: Inputs.
         seed: Of the starts.
+        numbers: Numbers of float64 held at once, about.
 
     Returns:
         The least and the greatest value (m,) that each output was seen to take, in float64.
@@ -90,7 +94,9 @@ def reached_outputs(network: Network, region: Region, seed: int) -> tuple[Tensor
     generator = torch.Generator().manual_seed(seed)
     least = torch.full((network.outputs,), torch.inf, dtype=torch.float64)
     most = -least
-    for chosen in torch.split(torch.arange(network.outputs), PORTION):
+    width = sum(network.size(place) for place in range(network.last + 1))
+    portion = max(1, min(PORTION, numbers // (2 * STARTS * HELD * width)))
+    for chosen in torch.split(torch.arange(network.outputs), portion):
         count = len(chosen)
         signs = torch.cat([torch.ones(count), -torch.ones(count)]).double()
         x = starting_points(region, 2 * count, STARTS, generator, corners=False)
