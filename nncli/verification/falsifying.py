@@ -7,8 +7,9 @@ References:
     Madry et al. 2018, Towards deep learning models resistant to adversarial attacks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,11 +17,14 @@ from torch import Tensor
 from nncli.verification.clock import Clock
 from nncli.verification.network import Network
 from nncli.verification.properties import Ball, Region
-from nncli.verification.queries import Query
+from nncli.verification.queries import Query, rows_of_violations
 
 STEPS = 50
 ROUND = 10  # starts of each violation in the first round; later rounds have more
 POINTS = 2_000  # that are stepped at once, about: time is only looked at between steps
+BRIEF_STARTS, BRIEF_STEPS = 2, 20  # finds most of what a round does, for a 12th of it
+FIRST = 3  # violations that are tried briefly before the others
+HELD = 2  # numbers of float64 that a step takes for each number of a network at a point, at most
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Attack:
 
     Attributes:
         counterexample: (n,) a confirmed one, or `None`.
-        nearest: (V,) the least of the greatest margins that were reached, for each violation.
+        nearest: (V,) the least of the greatest margins that were reached, for each violation;
+            infinite for those that were not tried.
     """
 
     counterexample: Tensor | None
@@ -44,6 +49,8 @@ def falsify(
     *,
     seed: int = 0,
     rounds: int = 3,
+    open_violations: Tensor | None = None,
+    numbers: int = 30_000_000,
 ) -> Attack:
     """Look for an input at which a violation happens.
 
@@ -53,47 +60,144 @@ def falsify(
         confirm: Whether an input (n,), float64 that holds float32 numbers, is a counterexample.
         clock: The time of this stage; when it is up, what was found counts.
         seed: Of the starts.
-        rounds: Rounds, each with twice the starts of the one before; fewer of many violations.
+        rounds: Rounds, each with twice the starts of the one before; fewer of many violations. 0
+            for a brief one.
+        open_violations: (K,) places of the violations to try; by default all.
+        numbers: Numbers of float64 held at once, about.
 
     Returns:
         A confirmed counterexample if there is one, and how near each violation came.
     """
     generator = torch.Generator().manual_seed(seed)
-    single = network.single
-    count = len(query.violations)
-    nearest = torch.full((count,), torch.inf, dtype=torch.float64)
-    best = torch.zeros(count, network.inputs, dtype=torch.float64)
-    starts = max(1, min(ROUND, POINTS // count))
+    which = torch.arange(len(query.violations)) if open_violations is None else open_violations
+    nearest = torch.full((len(query.violations),), torch.inf, dtype=torch.float64)
+    width = sum(network.size(place) for place in range(network.last + 1))
+    most = max(1, min(POINTS, numbers // (HELD * width)))
+    targets = _Targets(query, rows_of_violations(query))
+    for turn in _brief(network, targets, which, most) if not rounds else _rounds(which, rounds):
+        for some, starts in turn.portions(most):
+            target = targets.some(some)
+            x = starting_points(target.region, len(some), starts, generator, corners=turn.corners)
+            found = _descended(network, target, x, turn.steps, confirm=confirm, clock=clock)
+            nearest[some] = torch.minimum(nearest[some], found.nearest)
+            if found.counterexample is not None or clock.left < 0:
+                return Attack(found.counterexample, nearest)
+    return Attack(None, nearest)
+
+
+class _Turn(NamedTuple):
+    """Violations to try, from how many starts, and how long."""
+
+    which: Tensor
+    starts: int
+    steps: int
+    corners: bool = False
+
+    def portions(self, most: int) -> Iterator[tuple[Tensor, int]]:
+        """Violations and starts, at most so many points at once."""
+        together = max(1, most // max(1, len(self.which)))
+        for begin in range(0, self.starts, together):
+            for some in torch.split(self.which, most):
+                yield some, min(together, self.starts - begin)
+
+
+def _rounds(which: Tensor, rounds: int) -> Iterator[_Turn]:
     for turn in range(rounds):
-        x = starting_points(query.region, count, starts, generator, corners=turn % 2 == 1)
-        for one in range(STEPS + 1):
-            x = x.detach().requires_grad_(True)
-            margins = query.reached(x, single(x))
-            own = margins.diagonal(dim1=-2, dim2=-1) if count > 1 else margins[..., 0]
-            reached = own.detach().double().reshape(starts, count)
-            least, start_of = reached.min(dim=0)
-            better = torch.nonzero(least < nearest).flatten()
-            nearest[better] = least[better]
-            best[better] = x.detach().double()[start_of[better], better]
-            hit = torch.nonzero(reached <= 0)
-            for start, violation in hit[:4]:
-                candidate = x[start, violation].detach().double()
-                if confirm(candidate):
-                    return Attack(candidate, _exactly(network, query, nearest, best))
-            if one == STEPS or clock.left < 0:
-                break
-            (slope,) = torch.autograd.grad(own.sum(), x)
-            x = moved(x.detach(), slope, query.region, 0.25 * (1 - one / STEPS) ** 2 + 1e-3)
-        if clock.left < 0:
+        starts = max(1, min(ROUND * 2**turn, POINTS // max(1, len(which))))
+        yield _Turn(which, starts, STEPS, corners=turn % 2 == 1)
+
+
+def _brief(network: Network, targets: "_Targets", which: Tensor, most: int) -> Iterator[_Turn]:
+    """Those first that are nearest to happen in the middle of their region."""
+    margins = []
+    for some in torch.split(which, most):
+        target = targets.some(some)
+        low, high = target.region.inner_low, target.region.inner_high
+        middle = ((low + high) / 2).float().expand(1, len(some), -1)
+        margins.append(target.reached(middle, network.single(middle))[0])
+    order = which[torch.cat(margins).argsort(stable=True)]
+    for part in (order[:FIRST], order[FIRST:]):
+        if len(part):
+            yield _Turn(part, BRIEF_STARTS, BRIEF_STEPS)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Some violations.
+
+    Attributes:
+        region: Where they may happen.
+        outputs: (V, K, m) factors of the outputs in the conditions of each.
+        inputs: (V, K, n) factors of the inputs, if conditions speak of them.
+        constants: (V, K).
+    """
+
+    region: Region
+    outputs: Tensor
+    inputs: Tensor | None
+    constants: Tensor
+
+    def reached(self, x: Tensor, y: Tensor) -> Tensor:
+        """The greatest margins (S, V) of violations at points (S, V, n), outputs (S, V, m)."""
+        margins = -torch.einsum("svm,vkm->svk", y, self.outputs.to(y.dtype))
+        margins = margins - self.constants.to(y.dtype)
+        if self.inputs is not None:
+            margins = margins - torch.einsum("svn,vkn->svk", x, self.inputs.to(x.dtype))
+        return margins.amax(dim=-1)
+
+
+class _Targets(NamedTuple):
+    """Violations, and the rows (V, K) of each."""
+
+    query: Query
+    rows: Tensor
+
+    def some(self, which: Tensor) -> _Target:
+        picked, region = self.rows[which], self.query.region
+        if region.low.ndim == 2:
+            limits = (region.low, region.high, region.inner_low, region.inner_high)
+            low, high, inner_low, inner_high = (one[which] for one in limits)
+            region = Region(low, high, inner_low, inner_high)
+        inputs = None if self.query.inputs is None else self.query.inputs[picked]
+        return _Target(region, self.query.outputs[picked], inputs, self.query.constants[picked])
+
+
+def _descended(
+    network: Network,
+    target: _Target,
+    x: Tensor,
+    steps: int,
+    *,
+    confirm: Callable[[Tensor], bool],
+    clock: Clock,
+) -> Attack:
+    """Step down from points (S, V, n)."""
+    count = x.shape[1]
+    nearest = torch.full((count,), torch.inf, dtype=torch.float64)
+    best = torch.zeros(x.shape[1:], dtype=torch.float64)
+    for one in range(steps + 1):
+        x = x.detach().requires_grad_(True)
+        own = target.reached(x, network.single(x))
+        reached = own.detach().double()
+        least, start_of = reached.min(dim=0)
+        better = torch.nonzero(least < nearest).flatten()
+        nearest[better] = least[better]
+        best[better] = x.detach().double()[start_of[better], better]
+        for start, violation in torch.nonzero(reached <= 0)[:4]:
+            candidate = x[start, violation].detach().double()
+            if confirm(candidate):
+                return Attack(candidate, _exactly(network, target, nearest, best))
+        if one == steps or clock.left < 0:
             break
-        starts = max(1, min(2 * starts, POINTS // count))
-    return Attack(None, _exactly(network, query, nearest, best))
+        (slope,) = torch.autograd.grad(own.sum(), x)
+        x = moved(x.detach(), slope, target.region, 0.25 * (1 - one / steps) ** 2 + 1e-3)
+    return Attack(None, _exactly(network, target, nearest, best))
 
 
-def _exactly(network: Network, query: Query, nearest: Tensor, points: Tensor) -> Tensor:
+def _exactly(network: Network, target: _Target, nearest: Tensor, points: Tensor) -> Tensor:
     """The margins (V,) at the nearest points (V, n), in float64 as bounds are."""
-    points = torch.minimum(torch.maximum(points, query.region.low), query.region.high)
-    reached = query.reached(points, network(points)).diagonal()
+    points = torch.minimum(torch.maximum(points, target.region.low), target.region.high)
+    reached = target.reached(points[None], network(points)[None])[0]
     return torch.where(nearest.isfinite(), reached, nearest)
 
 

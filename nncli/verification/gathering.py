@@ -71,7 +71,13 @@ def decide_together(work: Work, standings: Sequence[Standing]) -> None:
             if work.counterexample is not None or clock.left < 0:
                 break
             found = falsify(
-                work.network, batch.query, work.confirm, clock, seed=work.setting.seed, rounds=1
+                work.network,
+                batch.query,
+                work.confirm,
+                clock,
+                seed=work.setting.seed,
+                rounds=1,
+                numbers=work.setting.numbers,
             )
             work.counterexample = found.counterexample
     if work.counterexample is not None or work.setting.record or not _few_inputs(standings):

@@ -59,17 +59,20 @@ def _attack(work: Work, standing: Standing, rounds: int) -> None:
         work.clock.part(most - spent),
         seed=work.setting.seed + len(work.seconds),
         rounds=rounds,
+        open_violations=standing.left,
+        numbers=work.setting.numbers,
     )
     standing.nearest = torch.minimum(standing.nearest, found.nearest)
     work.counterexample = found.counterexample
 
 
 def _first_attack(work: Work, standing: Standing) -> None:
-    _attack(work, standing, 1)
+    _attack(work, standing, 0 if work.setting.method == "auto" else 1)  # bounds may do for the rest
 
 
 def _more_attack(work: Work, standing: Standing) -> None:
-    _attack(work, standing, 4)
+    auto = work.setting.method == "auto"
+    _attack(work, standing, 1 if auto and "alpha-crown" not in work.seconds else 4)
 
 
 def _intervals(work: Work, standing: Standing) -> None:
@@ -293,7 +296,7 @@ STAGES = {
     ),
     "milp": Stage(_exactly, ("ibp", "crown"), "mixed-integer programme (small networks)"),
 }
-CHEAP = ("attack", "ibp", "crown", "alpha-crown", "attack-again")
+CHEAP = ("attack", "ibp", "crown", "attack-again", "alpha-crown", "attack-again")
 # Where violations are costly to suppose, that comes after semidefinite bounds.
 AUTO = (*CHEAP, "input-split", "contradiction", "sdp", "contradiction", "relu-split")
 # Squares cost linear bounds most.
