@@ -1,4 +1,4 @@
-"""What tests of examples share: Make, its shells and pipes are real.
+"""What tests of pipes and of examples share: Make, its shells and pipes are real.
 
 What an example calls `nncli` is forked from a process that has imported everything once, for some
 thirty starts would be most of the time of these tests.
@@ -58,6 +58,18 @@ socket.send_fds(link, ["\\0".join([os.getcwd(), *sys.argv[1:]]).encode()], [0, 1
 code = link.recv(1)
 sys.exit(code[0] if code else 70)
 """
+
+
+@pytest.fixture(scope="session")
+def pipe(shell):
+    """Run a line of bash in a folder, which ends as it should."""
+
+    def run(line, folder, *, code=0):
+        done = shell(line, cwd=folder, timeout=600)
+        assert done.returncode == code, f"{line}\n{done.returncode}: {done.stderr.decode()}"
+        return done
+
+    return run
 
 
 @pytest.fixture(scope="session")

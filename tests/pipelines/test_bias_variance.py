@@ -2,10 +2,8 @@
 
 import csv
 import io
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +11,6 @@ import pytest
 from safetensors.numpy import save_file
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "width-sweep"
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "OMP_NUM_THREADS": "1",
-}
 
 
 def table(text):
@@ -28,7 +21,7 @@ def test_a_pipe_carries_predictions_in_and_a_table_out(shell, tmp_path):
     answers = np.random.default_rng(0).standard_normal((3, 30, 4))
     save_file({"logits": answers, "label": np.arange(30) % 4}, tmp_path / "p.safetensors")
     line = "cat p.safetensors | nncli bias-variance - -f csv"
-    done = shell(line, cwd=tmp_path, env=ENVIRONMENT)
+    done = shell(line, cwd=tmp_path)
     assert done.returncode == 0, done.stderr.decode()
     rows = table(done.stdout.decode())
     found = {(one["loss"], one["metric"]): float(one["value"]) for one in rows}
@@ -37,7 +30,7 @@ def test_a_pipe_carries_predictions_in_and_a_table_out(shell, tmp_path):
         parts = found[loss, "bias"] + found[loss, "variance"]
         assert found[loss, "risk"] == pytest.approx(parts)
     substituted = shell(line.replace("cat p.safetensors |", "").replace(" - ", " <(cat p.saf*) "),
-                        cwd=tmp_path, env=ENVIRONMENT)  # fmt: skip
+                        cwd=tmp_path)  # fmt: skip
     assert substituted.stdout == done.stdout
 
 
@@ -68,7 +61,7 @@ def test_the_width_sweep_becomes_a_table_and_a_picture_of_its_shape(tmp_path):
     few = ["WIDTHS=2 16", "PARTS=2", "STEPS=100"]
     for _ in range(2):
         done = subprocess.run(
-            ["make", *few], cwd=place, env=ENVIRONMENT, capture_output=True, text=True, check=False
+            ["make", *few], cwd=place, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
     assert "Nothing to be done" in done.stdout

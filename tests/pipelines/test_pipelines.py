@@ -1,10 +1,7 @@
 """The documented pipelines as they stand: real processes, real pipes, real data."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,31 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    "OMP_NUM_THREADS": "1",
-}
-
-
-def shell(line, folder, *, code=0):
-    done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line],
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == code, f"{line}\n{done.returncode}: {done.stderr.decode()}"
-    return done
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory):
+def here(tmp_path_factory, pipe):
     folder = tmp_path_factory.mktemp("pipelines")
-    shell("nncli train --arch mlp:64-128-64-10 --data digits --seed 0..1 -o runs/", folder)
+    pipe("nncli train --arch mlp:64-128-64-10 --data digits --seed 0..1 -o runs/", folder)
     for name, seed in (("a", 0), ("b", 1)):
-        shell(
+        pipe(
             f"nncli capture runs/seed-{seed}.safetensors --data digits --split test "
             f"-o {name}.safetensors",
             folder,
@@ -50,8 +30,8 @@ def test_train_makes_a_series_of_two_good_networks(here):
     assert min(manifest["test_accuracy"]) > 0.95
 
 
-def test_capture_joins_compare_joins_show(here):
-    done = shell(
+def test_capture_joins_compare_joins_show(here, pipe):
+    done = pipe(
         "nncli capture runs/seed-0.safetensors --data digits --split test "
         "| nncli compare - b.safetensors --metric svcca | nncli show -",
         here,
@@ -60,60 +40,60 @@ def test_capture_joins_compare_joins_show(here):
     assert b"block.0" in done.stdout
 
 
-def test_a_capture_through_a_pipe_compares_as_the_file_does(here):
+def test_a_capture_through_a_pipe_compares_as_the_file_does(here, pipe):
     line = "nncli compare {} b.safetensors -f csv"
-    piped = shell("cat a.safetensors | " + line.format("-"), here).stdout
-    substituted = shell(line.format("<(cat a.safetensors)"), here).stdout
-    assert piped == substituted == shell(line.format("a.safetensors"), here).stdout
+    piped = pipe("cat a.safetensors | " + line.format("-"), here).stdout
+    substituted = pipe(line.format("<(cat a.safetensors)"), here).stdout
+    assert piped == substituted == pipe(line.format("a.safetensors"), here).stdout
 
 
-def test_compare_joins_plot(here):
-    shell("nncli compare a.safetensors b.safetensors | nncli plot - -o grid.png", here)
+def test_compare_joins_plot(here, pipe):
+    pipe("nncli compare a.safetensors b.safetensors | nncli plot - -o grid.png", here)
     assert (here / "grid.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_predict_reads_a_whole_series(here):
-    shell("nncli predict runs/ --data digits --split test -o predictions.parquet", here)
+def test_predict_reads_a_whole_series(here, pipe):
+    pipe("nncli predict runs/ --data digits --split test -o predictions.parquet", here)
     table = pq.read_table(here / "predictions.parquet")
     assert table.num_rows == 2 * 450
     assert set(table["seed"].to_pylist()) == {0, 1}
 
 
-def test_show_speaks_json_about_a_stream(here):
-    done = shell("cat a.safetensors | nncli show - -f json | python -m json.tool", here)
+def test_show_speaks_json_about_a_stream(here, pipe):
+    done = pipe("cat a.safetensors | nncli show - -f json | python -m json.tool", here)
     assert json.loads(done.stdout)["kind"] == "activations"
 
 
-def test_head_may_close_the_pipe(here):
-    done = shell("nncli compare a.safetensors b.safetensors -f csv | head -1; true", here)
+def test_head_may_close_the_pipe(here, pipe):
+    done = pipe("nncli compare a.safetensors b.safetensors -f csv | head -1; true", here)
     assert done.stdout.startswith(b"layer_a,layer_b,metric,value")
     assert done.stderr == b""
 
 
-def test_an_upstream_failure_is_named_as_such(here):
-    done = shell("nncli capture nowhere.safetensors | nncli compare - b.safetensors", here, code=3)
+def test_an_upstream_failure_is_named_as_such(here, pipe):
+    done = pipe("nncli capture nowhere.safetensors | nncli compare - b.safetensors", here, code=3)
     assert b"there is no file `nowhere.safetensors`" in done.stderr
     assert b"standard input is empty" in done.stderr
 
 
-def test_the_same_pipeline_twice_gives_the_same_bytes(here):
+def test_the_same_pipeline_twice_gives_the_same_bytes(here, pipe):
     line = (
         "nncli capture runs/seed-0.safetensors --data digits --split test "
         "| nncli compare - b.safetensors -o {}.parquet"
     )
-    shell(line.format("one"), here)
-    shell(line.format("two"), here)
+    pipe(line.format("one"), here)
+    pipe(line.format("two"), here)
     assert (here / "one.parquet").read_bytes() == (here / "two.parquet").read_bytes()
 
 
-def test_make_does_nothing_twice_and_redoes_only_what_depends_on_a_change(tmp_path):
+def test_make_does_nothing_twice_and_redoes_only_what_depends_on_a_change(tmp_path, pipe):
     shutil.copy(ROOT / "examples/seeds/Makefile", tmp_path)
-    shell("make", tmp_path)
-    assert b"Nothing to be done" in shell("make", tmp_path).stdout
+    pipe("make", tmp_path)
+    assert b"Nothing to be done" in pipe("make", tmp_path).stdout
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.*")}
     time.sleep(0.01)
     (tmp_path / "runs/seed-2.safetensors").touch()
-    shell("make", tmp_path)
+    pipe("make", tmp_path)
     changed = {
         str(path.relative_to(tmp_path))
         for path, was in before.items()
@@ -127,9 +107,9 @@ def test_make_does_nothing_twice_and_redoes_only_what_depends_on_a_change(tmp_pa
     }
 
 
-def test_a_long_text_table_is_read_from_a_pipe(tmp_path):
+def test_a_long_text_table_is_read_from_a_pipe(tmp_path, pipe):
     """One longer than what a reader takes ahead, so that its end is not where reading stopped."""
     lines = ["step,value", *(f"{step},{step * 0.5}" for step in range(5000))]
     (tmp_path / "long.csv").write_text("\n".join(lines) + "\n")
-    shell("cat long.csv | nncli plot - -o long.png", tmp_path)
+    pipe("cat long.csv | nncli plot - -o long.png", tmp_path)
     assert (tmp_path / "long.png").read_bytes().startswith(b"\x89PNG")
