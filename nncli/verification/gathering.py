@@ -19,7 +19,7 @@ from nncli.verification.falsifying import falsify
 from nncli.verification.input_splitting import split_inputs
 from nncli.verification.properties import Region
 from nncli.verification.queries import Query, rows_of_violations
-from nncli.verification.stages import ATTACK_MOST, ATTACK_SHARE, CLOSED, FEW_INPUTS, Work
+from nncli.verification.stages import ATTACK_MOST, ATTACK_SHARE, CLOSED, Work, few_inputs
 from nncli.verification.standing import Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
 
@@ -80,7 +80,11 @@ def decide_together(work: Work, standings: Sequence[Standing]) -> None:
                 numbers=work.setting.numbers,
             )
             work.counterexample = found.counterexample
-    if work.counterexample is not None or work.setting.record or not _few_inputs(standings):
+    if (
+        work.counterexample is not None
+        or work.setting.record
+        or not all(map(few_inputs, standings))
+    ):
         return
     with _timed(work, "input-split"):
         for batch in _batches(standings, most):
@@ -97,11 +101,6 @@ def decide_together(work: Work, standings: Sequence[Standing]) -> None:
             if done.proved:
                 closed = torch.full((len(batch.places),), CLOSED, dtype=torch.float64)
                 batch.note("input-split", closed)
-
-
-def _few_inputs(standings: Sequence[Standing]) -> bool:
-    free = [one.query.region.high > one.query.region.low for one in standings]
-    return int(torch.stack(free).sum(dim=1).max()) <= FEW_INPUTS
 
 
 def _batches(standings: Sequence[Standing], most: int) -> Iterator[_Batch]:

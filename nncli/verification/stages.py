@@ -155,7 +155,7 @@ def _slopes_of_rows(work: Work, standing: Standing, steps: int) -> None:
 
 def _halves_next(work: Work, standing: Standing) -> bool:
     """Whether boxes will be halved, which beats better intervals of the whole."""
-    return work.setting.method == "auto" and _few_inputs(standing) and not _has_squares(work)
+    return work.setting.method == "auto" and few_inputs(standing) and not _has_squares(work)
 
 
 def _has_squares(work: Work) -> bool:
@@ -166,7 +166,7 @@ def _has_squares(work: Work) -> bool:
 def _split_inputs(work: Work, standing: Standing) -> None:
     auto = work.setting.method == "auto"
     trial = None
-    if auto and not _few_inputs(standing):
+    if auto and not few_inputs(standing):
         if _free_inputs(standing) > SOME_INPUTS:
             return
         trial = min(TRIAL_SHARE * work.clock.left, LONGEST_TRIAL)
@@ -189,7 +189,8 @@ def _free_inputs(standing: Standing) -> int:
     return int((region.high > region.low).sum())
 
 
-def _few_inputs(standing: Standing) -> bool:
+def few_inputs(standing: Standing) -> bool:
+    """Whether so few inputs can change that boxes of them are halved to the end."""
     return _free_inputs(standing) <= FEW_INPUTS
 
 
