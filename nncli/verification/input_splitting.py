@@ -46,13 +46,11 @@ class Splitting:
     Attributes:
         proved: Whether no violation can happen.
         counterexample: (n,) an input that was confirmed, or `None`.
-        open_boxes: Boxes that are left over: too small to halve.
         boxes: Boxes that were bounded.
     """
 
     proved: bool
     counterexample: Tensor | None
-    open_boxes: int
     boxes: int
 
 
@@ -104,7 +102,7 @@ def split_inputs(
         enough = most is not None and done > most
         patient = propagated > PROPAGATING * done
         if enough or (trial is not None and not _promises(waiting, clock, started, trial, patient)):
-            return Splitting(False, None, sum(map(len, waiting)), done)
+            return Splitting(False, None, done)
         boxes = batch_of(waiting, room.batch(sum(map(len, waiting))))
         done += len(boxes)
         one = _bounded(network, query, picked[boxes.violation], boxes, room.effort(clock))
@@ -113,7 +111,7 @@ def split_inputs(
             continue
         witness = _witness(network, query, one.boxes, one.found, confirm)
         if witness is not None:
-            return Splitting(False, witness, 0, done)
+            return Splitting(False, witness, done)
         boxes, kept = cut(one.boxes, one.found.factors, query.margins(one.found.offset, one.rows))
         width, before = boxes.domain.high - boxes.domain.low, one.width[kept]
         finest = narrowest[boxes.violation]
@@ -129,7 +127,7 @@ def split_inputs(
             few = len(boxes) + sum(map(len, waiting)) < FEW
             moved, loosened = one.moved[kept], one.loosened[kept]
             waiting.append(halved(boxes, moved, loosened, finest, few=few, tree=tree))
-    return Splitting(stuck == 0, None, stuck, done)
+    return Splitting(stuck == 0, None, done)
 
 
 @dataclass(frozen=True)

@@ -74,12 +74,12 @@ def solve_exactly(
     )
     which = torch.arange(len(query.violations)) if open_violations is None else open_violations
     if not network.pieces or demands(setting, root(setting, which[:1])) > numbers:
-        return Splitting(False, None, len(which), 0)
+        return Splitting(False, None, 0)
     for turn, one in enumerate(which):
         clock.check()
         witness = _least_margin(setting, root(setting, one[None]), clock.left * SEARCH_SHARE)
         if witness is not None and confirm(witness):
-            return Splitting(False, witness, 0, turn + 1)
+            return Splitting(False, witness, turn + 1)
     done, stuck = 0, 0
     nodes = torch.arange(len(which)) if tree is None else tree.plant(len(which))
     for one, node in zip(which, nodes, strict=True):
@@ -94,13 +94,13 @@ def solve_exactly(
             if cell.proved:
                 continue
             if cell.witness is not None and confirm(cell.witness):
-                return Splitting(False, cell.witness, 0, done)
+                return Splitting(False, cell.witness, done)
             if cell.neuron is None:
                 stuck += 1
                 continue
             both = halves(branch, torch.tensor([neuron_index(branch, cell.neuron)]), tree)
             waiting += [both[:1], both[1:]]
-    return Splitting(stuck == 0, None, stuck, done)
+    return Splitting(stuck == 0, None, done)
 
 
 def _is_empty(branch: Branches) -> Tensor:

@@ -87,7 +87,7 @@ def split_relus(
     while waiting.more():
         clock.check()
         if most is not None and done > most:
-            return Splitting(False, None, len(waiting), done)
+            return Splitting(False, None, done)
         due = sharpening.due(waiting.batches) if most is None else None
         if due is not None:
             done += len(due)
@@ -107,7 +107,7 @@ def split_relus(
         points, reached = _nearest(setting, branches, found)
         witness = _witness(points, reached, confirm)
         if witness is not None:
-            return Splitting(False, witness, 0, done)
+            return Splitting(False, witness, done)
         beyond = branches.margin.isneginf()  # values are beyond floating point
         stuck += int(beyond.sum())
         scores = costs(setting, branches, found, trail)
@@ -118,18 +118,18 @@ def split_relus(
             branch = branches[place : place + 1]
             cell = decide_cell(setting, branch, clock.left, numbers)
             if cell.witness is not None and confirm(cell.witness):
-                return Splitting(False, cell.witness, 0, done)
+                return Splitting(False, cell.witness, done)
             if cell.neuron is None:
                 stuck += not cell.proved
             else:
                 neuron = torch.tensor([neuron_index(branch, cell.neuron)])
                 waiting.put(halves(branch, neuron, tree))
         if stuck and not network.pieces:  # no number of divisions will do
-            return Splitting(False, None, stuck + len(waiting), done)
+            return Splitting(False, None, done)
         branches, scores = branches[~ended], scores[~ended]
         if len(branches):
             waiting.put(split(setting, branches, scores, tree))
-    return Splitting(stuck == 0, None, stuck, done)
+    return Splitting(stuck == 0, None, done)
 
 
 def _ended(setting: Setting, branches: Branches, scores: Tensor, reached: Tensor) -> Tensor:
