@@ -32,7 +32,7 @@ TRIES = 12  # Cholesky decompositions, each with several times the shift of the 
 
 def numbers_needed(problem: Problem) -> int:
     """Numbers of float64 that a certificate holds at once, about."""
-    return 4 * (problem.variables + 1) ** 2
+    return 5 * (problem.variables + 1) ** 2
 
 
 @dataclass(frozen=True)
