@@ -93,6 +93,8 @@ def array_of(values: pa.Array | pa.ChunkedArray) -> NDArray[Any]:
     """
     if isinstance(values, pa.ChunkedArray):
         parts = [array_of(one) for one in values.chunks]
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else values.to_numpy()
     kind = values.type
     whole = pa.types.is_integer(kind)

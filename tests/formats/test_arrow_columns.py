@@ -134,6 +134,18 @@ def test_arrays_of_columns_are_those_of_pyarrow(values, start):
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("kind", [pa.float64(), pa.int32()])
+def test_one_piece_without_nulls_is_not_copied(kind):
+    piece = pa.array(range(10), kind).slice(3)
+    for values in (piece, pa.chunked_array([piece])):
+        assert np.shares_memory(array_of(values), np.frombuffer(piece.buffers()[1], np.uint8))
+
+
+def test_an_array_is_not_copied_into_a_column():
+    values = np.arange(10.0)
+    assert np.shares_memory(values, np.frombuffer(column_of(values).buffers()[1]))
+
+
 def test_rows_one_by_one_are_one_row_group(tmp_path):
     schema = pa.schema([("a", pa.string()), ("b", pa.float64())])
     rows = [{"a": str(place), "b": None if place % 3 else place / 7} for place in range(500)]
