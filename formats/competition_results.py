@@ -27,6 +27,7 @@ WORDS = {
 }
 VERDICTS = {word: verdict for verdict, word in WORDS.items()}
 KIND = "answer"
+FIELDS, LONGEST = 6, 20_000  # of a line of a list: its fields, and its bytes
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,14 @@ def write_answer(target: str, answer: Answer, *, overwrite: bool = False) -> Non
 
 
 def holds_answer(target: str) -> bool:
-    """Whether a file starts with the word of an answer, alone in its line."""
+    """Whether a file starts with the word of an answer, alone in its line, or a line of a list."""
     try:
         with open(target, "rb") as file:
-            first = file.readline(20)
+            first = file.readline(LONGEST).decode("utf-8", "replace").strip()
     except OSError:
         return False
-    return first.decode("ascii", "replace").strip() in VERDICTS
+    fields = next(csv.reader([first]), [])
+    return first in VERDICTS or (len(fields) == FIELDS and fields[4] in VERDICTS)
 
 
 @dataclass(frozen=True)
@@ -111,17 +113,19 @@ def write_results(target: str, results: Sequence[Result], *, overwrite: bool = F
     """Write the answers to a list: `category,network,property,prepare seconds,word,seconds`.
 
     Args:
-        target: A path, or `-`.
+        target: A path, or `-`. A file that holds answers already is replaced.
         results: A line each.
-        overwrite: Replace an existing file.
+        overwrite: Replace any other file as well.
 
     Raises:
-        ArtifactError: It cannot be written, or would replace a file.
+        ArtifactError: It cannot be written, or would replace a file that holds something else.
     """
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     for one in results:
         word = WORDS[one.verdict]
         lines.writerow([one.category, one.network, one.property, "0", word, f"{one.seconds:.3f}"])
-    with open_output(target, kind=KIND, overwrite=overwrite, binary=False) as out:
+    with open_output(
+        target, kind=KIND, overwrite=overwrite or holds_answer(target), binary=False
+    ) as out:
         out.write(text.getvalue().encode())

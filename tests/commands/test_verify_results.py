@@ -79,3 +79,17 @@ def test_a_list_has_a_line_for_each_instance(made):
         ["net.safetensors.gz", "unsafe.vnnlib", "0", "sat"],
     ]
     assert all(float(line[5]) >= 0 for line in lines)
+
+
+def test_the_answers_to_a_list_replace_themselves_and_no_other_table(made):
+    place = made / "many.csv"
+    words = (
+        "verify", "--instances", made / "list.csv", "--arch", "mlp:2-2",
+        "--results", place, "-o", made / "t.parquet",
+    )  # fmt: skip
+    run(*words, code=1)
+    run(*words, code=1)
+    assert len(place.read_text().splitlines()) == 2
+    place.write_text("a,b,c,d,e,f\n")
+    assert "exists" in run(*words, code=3).output
+    assert place.read_text() == "a,b,c,d,e,f\n"
