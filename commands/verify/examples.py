@@ -97,8 +97,8 @@ def _extent(text: str) -> Extent:
     if not os.path.exists(text):
         raise UsageError(
             f"epsilon `{brief(text)}` is no number, and no file has that name",
-            hint="give for example `0.1` or `8/255`, each with an `--epsilon` of its own, or a file "
-            "with a number for each feature",
+            hint="give for example `0.1` or `8/255`, each with an `--epsilon` of its own, or a "
+            "file with a number for each feature",
         )
     file = read_radii(text)
     return Extent(file.values, _most(text, max(file.values)), file)
