@@ -91,6 +91,21 @@ def test_no_proof_proves_a_property_that_is_violated(proved):
         assert check(net, false, hints) is not None
 
 
+@pytest.mark.parametrize("norm", [1, 2])
+@pytest.mark.parametrize("seed", range(3, 6))
+def test_what_happens_outside_of_a_ball_says_nothing_against_a_proof_within(seed, norm):
+    net = chain([3, 8, 8, 1], seed, ["tanh"])
+    x = torch.randn(20_000, 3, generator=torch.Generator().manual_seed(0)).double()
+    outputs = net(x / torch.linalg.vector_norm(x, norm, dim=1, keepdim=True))
+    limit = F(float(1.05 * outputs.min() - 0.05 * outputs.max()))
+    box, near = Limits((F(-1),) * 3, (F(1),) * 3), Near((F(0),) * 3, F(1), norm)
+    case = ExactCase(box, (Linear((), ((0, F(-1)),), limit),), near)
+    asked = property_of("ball", [case], inputs=3, outputs=1)
+    answer = decide(net, asked, lambda point: False, Setting("input-split", 60.0, record=True))
+    assert answer.verdict == "verified"
+    assert check(net, asked, answer.proof) is None
+
+
 def other_class(net, asked):
     return next(place for place in range(3) if place != int(net(middle(asked)).argmax()))
 

@@ -86,8 +86,19 @@ def _at_bends(network: Network, tree: Divisions) -> bool:
 
 
 def violating(network: Network, query: Query) -> Callable[[Tensor], bool]:
-    """Whether an input (n,) ends a search without hope, as far as float64 can tell."""
-    return lambda x: bool((query.reached(x, network(x)) <= 0).any())
+    """Whether an input (n,) ends a search without hope, as far as float64 can tell.
+
+    Searches also come upon points of the box that are outside of the ball, and of numbers of
+    float32 that are outside of both: what happens there says nothing against a proof.
+    """
+    root = domain_of([query.region])
+
+    def ends(x: Tensor) -> bool:
+        inside = bool(((root.low <= x) & (x <= root.high)).all())
+        there = inside and not bool(replace(root, low=x[None], high=x[None]).apart)
+        return there and bool((query.reached(x, network(x)) <= 0).any())
+
+    return ends
 
 
 def _divided(branches: Branches, tree: Divisions) -> Branches:

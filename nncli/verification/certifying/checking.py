@@ -164,7 +164,15 @@ def _boxes(ground: Ground, part: Part, which: Tensor) -> Tensor:
     )
     most = ROOM + TIMES * len(whole)
     stop = violating(ground.network, ground.query)
-    done = split_inputs(ground.network, ground.query, stop, Clock(), begin=whole, most=most)
+    done = split_inputs(
+        ground.network,
+        ground.query,
+        stop,
+        Clock(),
+        begin=whole,
+        most=most,
+        numbers=ground.numbers,
+    )
     found[which] = done.proved
     return found
 
