@@ -23,6 +23,7 @@ STEPS = 50
 ROUND = 10  # starts of each violation in the first round; later rounds have more
 POINTS = 2_000  # that are stepped at once, about: time is only looked at between steps
 BRIEF_STARTS, BRIEF_STEPS = 2, 20  # finds most of what a round does, for a 12th of it
+SAMPLED, SAMPLES = 50, 10_000  # inputs up to which starts of a round are the best of many points
 FIRST = 3  # violations that are tried briefly before the others
 HELD = 2  # numbers of float64 that a step takes for each number of a network at a point, at most
 
@@ -74,10 +75,13 @@ def falsify(
     width = sum(network.size(place) for place in range(network.last + 1))
     most = max(1, min(POINTS, numbers // (HELD * width)))
     targets = _Targets(query, rows_of_violations(query))
-    for turn in _brief(network, targets, which, most) if not rounds else _rounds(which, rounds):
+    brief = _brief(network, targets, which, most)
+    for turn in _rounds(which, rounds, network.inputs) if rounds else brief:
         for some, starts in turn.portions(most):
             target = targets.some(some)
             x = starting_points(target.region, len(some), starts, generator, corners=turn.corners)
+            if turn.sampled:
+                x = _better(network, target, x, most, generator=generator, clock=clock)
             found = _descended(network, target, x, turn.steps, confirm=confirm, clock=clock)
             nearest[some] = torch.minimum(nearest[some], found.nearest)
             if found.counterexample is not None or clock.left < 0:
@@ -92,6 +96,7 @@ class _Turn(NamedTuple):
     starts: int
     steps: int
     corners: bool = False
+    sampled: bool = False
 
     def portions(self, most: int) -> Iterator[tuple[Tensor, int]]:
         """Violations and starts, at most so many points at once."""
@@ -101,10 +106,10 @@ class _Turn(NamedTuple):
                 yield some, min(together, self.starts - begin)
 
 
-def _rounds(which: Tensor, rounds: int) -> Iterator[_Turn]:
+def _rounds(which: Tensor, rounds: int, inputs: int) -> Iterator[_Turn]:
     for turn in range(rounds):
         starts = max(1, min(ROUND * 2**turn, POINTS // max(1, len(which))))
-        yield _Turn(which, starts, STEPS, corners=turn % 2 == 1)
+        yield _Turn(which, starts, STEPS, turn % 2 == 1, inputs <= SAMPLED)
 
 
 def _brief(network: Network, targets: "_Targets", which: Tensor, most: int) -> Iterator[_Turn]:
@@ -160,6 +165,39 @@ class _Targets(NamedTuple):
             region = Region(low, high, inner_low, inner_high)
         inputs = None if self.query.inputs is None else self.query.inputs[picked]
         return _Target(region, self.query.outputs[picked], inputs, self.query.constants[picked])
+
+
+def _better(
+    network: Network,
+    target: _Target,
+    x: Tensor,
+    most: int,
+    *,
+    generator: torch.Generator,
+    clock: Clock,
+) -> Tensor:
+    """Starts (S, V, n), half of them replaced by the best of many points.
+
+    Half of what goes into these is at a limit: where outputs are constant nearly everywhere, as
+    those of controllers are, there is no slope to follow, and what is not constant is at the edge.
+    """
+    low, high = target.region.inner_low, target.region.inner_high
+    shape = (max(1, most // x.shape[1]), *x.shape[1:])
+    kept, best = x[: len(x) // 2], x[len(x) // 2 :]
+    margins, wanted = target.reached(best, network.single(best)), len(best)
+    for _ in range(min(STEPS, SAMPLES // most)):  # no more passes than will follow
+        if clock.left < 0:
+            break
+        share = torch.rand(shape, generator=generator, dtype=torch.float64)
+        ends = torch.rand(shape, generator=generator) < 0.5
+        share = torch.where(ends, share.round(), share)
+        tried = _inside(low + share * (high - low), target.region)
+        best = torch.cat([best, tried])
+        margins = torch.cat([margins, target.reached(tried, network.single(tried))])
+        order = margins.argsort(dim=0, stable=True)[:wanted]
+        margins = margins.gather(0, order)
+        best = best.gather(0, order[..., None].expand(-1, -1, x.shape[2]))
+    return torch.cat([kept, best])
 
 
 def _descended(

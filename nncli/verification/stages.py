@@ -72,6 +72,7 @@ def _first_attack(work: Work, standing: Standing) -> None:
 
 def _more_attack(work: Work, standing: Standing) -> None:
     auto = work.setting.method == "auto"
+    work.seconds["attack-again"] = work.seconds.pop("attack-again", 0.0)  # the last one under way
     _attack(work, standing, 1 if auto and "alpha-crown" not in work.seconds else 4)
 
 
