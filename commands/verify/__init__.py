@@ -200,11 +200,12 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
         click.get_current_context().exit(1)
     if set(verdicts) - {"verified"}:
         undecided = sum(one != "verified" for one in verdicts)
-        late = "timeout" in verdicts
-        raise NoAnswerError(
-            f"{undecided} of {len(verdicts)} properties are undecided",
-            hint="give them more time with `--timeout`" if late else "try another `--method`",
-        )
+        hint = "try another `--method`"
+        if "timeout" in verdicts:
+            hint = "give them more time with `--timeout`"
+        elif given["float_margin"]:
+            hint = "without `--float-margin`, what holds by less than rounding may be proved"
+        raise NoAnswerError(f"{undecided} of {len(verdicts)} properties are undecided", hint=hint)
 
 
 def _files(given: dict[str, Any]) -> bool:

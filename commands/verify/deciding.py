@@ -75,6 +75,7 @@ def _decided(task: "Task", margin: float, given: dict[str, Any]) -> "Answer":
         given["seed"],
         numbers_at_once(given),
         record=bool(given["certificate"]),
+        strengthened=given["float_margin"],
     )
     confirm = task.subject.confirming(task.asked)
     return decide(task.subject.network, task.asked, confirm, setting)

@@ -37,6 +37,8 @@ def decide(network: Network, question: Property, confirm: Confirm, setting: Sett
         if setting.method == "auto" and question.squares is None:
             decide_together(work, standings)
         for name in order(setting.method, squares=question.squares is not None):
+            if _cannot_be_proved(work, standings):
+                break
             for standing in standings:
                 if work.counterexample is None and len(standing.left):
                     begun = time.monotonic()
@@ -64,6 +66,13 @@ def order(method: str, *, squares: bool = False) -> tuple[str, ...]:
     if method == "auto":
         return AUTO_OF_SQUARES if squares else AUTO
     return (*STAGES[method].needs, method)
+
+
+def _cannot_be_proved(work: Work, standings: list[Standing]) -> bool:
+    """Whether a strengthened property was missed by a point, and attacks have had their turn."""
+    if not work.setting.strengthened or "attack-again" not in work.seconds:
+        return False
+    return any(float(one.nearest.min()) <= 0 for one in standings)
 
 
 def _answer(work: Work, standings: list[Standing], *, timed_out: bool) -> Answer:

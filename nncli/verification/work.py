@@ -22,6 +22,8 @@ class Setting:
         seed: Of the attack's starts.
         numbers: Numbers of float64 held at once, about.
         record: Whether to record what makes a re-proof quick.
+        strengthened: Whether the property asks for more than what a counterexample has to violate,
+            so that a point may miss it and be none: then no search can end in a proof.
     """
 
     method: str = "auto"
@@ -29,6 +31,7 @@ class Setting:
     seed: int = 0
     numbers: int = 60_000_000
     record: bool = False
+    strengthened: bool = False
 
     @property
     def tree(self) -> Tree | None:

@@ -59,8 +59,16 @@ def test_what_holds_by_less_than_rounding_is_verified_of_real_numbers_alone(made
     found, (row,) = verify(made, "near.txt", "--float-margin")
     assert found.exit_code == 4
     assert row["verdict"] in ("unknown", "timeout")
+    assert row["attacked"] <= 0
     assert row["bound"] < 0
     assert row["bound"] + row["float_margin"] == pytest.approx(2e-7, rel=1e-3)
+
+
+def test_the_search_ends_at_an_input_that_leaves_too_little_room(made):
+    found, (row,) = verify(made, "near.txt", "--float-margin", "--timeout", 600)
+    assert found.exit_code == 4
+    assert row["verdict"] == "unknown"
+    assert "without `--float-margin`" in found.stderr
 
 
 def test_what_holds_by_more_is_verified_and_says_of_what(made):
