@@ -1,14 +1,17 @@
-"""Branch and bound over the signs of ReLUs (beta-CROWN), for networks of many inputs.
+"""Branch and bound over what goes into activations (beta-CROWN), for networks of many inputs.
 
 A branch fixes the signs of some neurons: their ReLUs become linear, and what the signs say enters
-the bound by multipliers. Branches are bounded in batches, slopes and multipliers starting from
+the bound by multipliers. What goes into a curved activation is divided likewise, at its bend or in
+the middle of its interval (`nncli.verification.splits`). Branches are bounded in batches, slopes and multipliers starting from
 those of the branch they came from. Intervals are tightened by supposing that the violation happens
 (`nncli.verification.contradiction`): at first those of the roots, as long as that gains, then, in a
 share of the work, those of branches that stand high in the tree. Where every neuron that matters is
-fixed, a linear programme decides (`nncli.verification.cells`).
+fixed, a linear programme decides (`nncli.verification.cells`); with curved activations there is
+none, and the search ends where further divisions are of no use.
 
 References:
-    Wang et al. 2021, Beta-CROWN.
+    Wang et al. 2021, Beta-CROWN. Shi et al. 2024, Neural network verification with branch-and-bound
+    for general nonlinearities (GenBaB).
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -71,8 +74,8 @@ def split_relus(
         most: Branches to bound at most, about; then what is open stays so.
 
     Returns:
-        What was found. Branches are left over where a curved activation, which is not split, keeps
-        them open.
+        What was found. Branches are left over where curved activations keep them open, however
+        narrow their intervals.
 
     Raises:
         OutOfTime: The deadline has passed.

@@ -294,7 +294,7 @@ STAGES = {
     "relu-split": Stage(
         _split_relus,
         ("ibp", "crown", "alpha-crown"),
-        "branch and bound over signs of ReLUs",
+        "branch and bound over signs of ReLUs and what goes into curved activations",
     ),
     "milp": Stage(_exactly, ("ibp", "crown"), "mixed-integer programme (small networks)"),
 }
