@@ -2,12 +2,13 @@
 
 A branch fixes the signs of some neurons: their ReLUs become linear, and what the signs say enters
 the bound by multipliers. What goes into a curved activation is divided likewise, at its bend or in
-the middle of its interval (`nncli.verification.splits`). Branches are bounded in batches, slopes and multipliers starting from
-those of the branch they came from. Intervals are tightened by supposing that the violation happens
-(`nncli.verification.contradiction`): at first those of the roots, as long as that gains, then, in a
-share of the work, those of branches that stand high in the tree. Where every neuron that matters is
-fixed, a linear programme decides (`nncli.verification.cells`); with curved activations there is
-none, and the search ends where further divisions are of no use.
+the middle of its interval (`nncli.verification.splits`). Branches are bounded in batches, slopes
+and multipliers starting from those of the branch they came from. Intervals are tightened by
+supposing that the violation happens (`nncli.verification.contradiction`): at first those of the
+roots, as long as that gains, then, in a share of the work, those of branches that stand high in the
+tree. Where every neuron that matters is fixed, a linear programme decides
+(`nncli.verification.cells`); with curved activations there is none, and the search ends where
+further divisions are of no use.
 
 References:
     Wang et al. 2021, Beta-CROWN. Shi et al. 2024, Neural network verification with branch-and-bound
