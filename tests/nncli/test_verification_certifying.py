@@ -10,13 +10,21 @@ from verification_networks import chain
 
 from nncli.errors import ArtifactError
 from nncli.verification.asking import property_of
+from nncli.verification.backward import below
 from nncli.verification.certifying.checking import CHECKS, check
 from nncli.verification.certifying.exact_text import digest, exact_text, is_ranking, read_exact
+from nncli.verification.certifying.multipliers import record_multipliers
 from nncli.verification.certifying.parts import Part, tree_of
+from nncli.verification.domains import Domain
 from nncli.verification.exact import ExactCase, Limits, Linear, Near
 from nncli.verification.neighbourhoods import robustness
 from nncli.verification.portfolio import decide
+from nncli.verification.queries import queries
+from nncli.verification.sdp.search import Found
+from nncli.verification.slopes import ascend
 from nncli.verification.stages import Setting
+from nncli.verification.standing import Standing
+from nncli.verification.tightening import relaxations, tightened
 from nncli.verification.trees import Tree
 
 EPSILON = {
@@ -104,6 +112,31 @@ def test_what_happens_outside_of_a_ball_says_nothing_against_a_proof_within(seed
     answer = decide(net, asked, lambda point: False, Setting("input-split", 60.0, record=True))
     assert answer.verdict == "verified"
     assert check(net, asked, answer.proof) is None
+
+
+def test_one_of_several_conditions_may_rest_on_slopes_of_its_own():
+    """`y_0 <= a and y_1 <= b` cannot happen for y_0, by slopes; of y_1 nothing is known."""
+    net = chain([6, 14, 14, 2], 1)
+    box = Limits((F(-1, 2),) * 6, (F(1, 2),) * 6)
+    domain = Domain(*(torch.full((1, 6), one, dtype=torch.float64) for one in (-0.5, 0.5)))
+    known, rows = tightened(net, domain), {net.last: torch.eye(2, dtype=torch.float64)[None]}
+    found = ascend(net, rows, domain, known, steps=40)
+    plain = below(net, rows, domain, known, relaxations(net, known)).bound[0, 0]
+    between = F(float((plain + 3 * found.bound[0, 0]) / 4))
+    assert float(plain) < between < float(found.bound[0, 0])
+    conditions = (Linear((), ((0, F(-1)),), between), Linear((), ((1, F(-1)),), F(1000)))
+    asked = property_of("both", [ExactCase(box, conditions)], inputs=6, outputs=2)
+    standing = Standing.of(queries(asked)[0])
+    standing.effort = 0
+    margins = standing.query.margins(found.bound)[0]
+    assert (margins > 0).tolist() == [True, False]
+    nothing = Found(torch.full((2,), -torch.inf, dtype=torch.float64), {}, {}, margins)
+    record_multipliers(standing, torch.arange(2), margins, nothing, found.choice)
+    assert [one.method for one in standing.parts] == ["alpha-crown"]
+    assert check(net, asked, standing.parts) is None
+    for stored in ([1], [0, 0], [0, 1], [2], []):
+        tensors = standing.parts[0].tensors | {"rows": torch.tensor(stored, dtype=torch.int64)}
+        assert check(net, asked, [replace(standing.parts[0], tensors=tensors)]) is not None
 
 
 def other_class(net, asked):

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from nncli.verification.boxes import Boxes
 from nncli.verification.certifying.branch_check import branches_proved, violating
-from nncli.verification.certifying.multipliers import certified_rows, rows_of
+from nncli.verification.certifying.multipliers import ROWS, certified_rows, rows_of
 from nncli.verification.certifying.parts import Part, choice_of, tree_of
 from nncli.verification.clock import Clock
 from nncli.verification.domains import Domain, domain_of
@@ -137,6 +137,10 @@ def _linear(ground: Ground, part: Part, which: Tensor) -> Tensor:
 
 def _slopes(ground: Ground, part: Part, which: Tensor) -> Tensor:
     rows = ground.rows(which)
+    if ROWS in part.tensors:  # some of them do
+        rows = rows_of(part.tensors, rows)
+    if not len(rows):
+        return torch.zeros(len(ground.query.violations), dtype=torch.bool)
     choice = choice_of(part.tensors, ground.sizes, (1, len(rows)))
     factors, known = ground.query.rows(ground.network, rows), ground.known(part.effort)
     bound = chosen_bound(ground.network, factors, ground.domain, known, Choice(choice.slopes))

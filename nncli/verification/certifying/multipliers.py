@@ -43,26 +43,21 @@ def record_multipliers(
         ("sdp", (margins > 0) & ~by_linear),
     ):
         each = torch.nonzero(kept).flatten()
+        if not len(each):
+            continue
         if method == "sdp":
-            tensors = {f"{DUAL}{place}": one[:, each] for place, one in found.multipliers.items()}
-            tensors |= {f"{WEIGHT}{place}": one[each] for place, one in found.weights.items()}
-            tensors[ROWS] = rows[each]
-            groups = [(each, tensors)]
-        else:  # one part a row, as slopes are looked for in the order of the rows
-            groups = [
-                (one[None], {name: s[:, one[None]] for name, s in choice_tensors(slopes).items()})
-                for one in each
-            ]
-        for chosen, held in groups:
-            if len(chosen):
-                owners = torch.unique(query.owner[rows[chosen]]).tolist()
-                numbers = tuple(query.numbers[place] for place in owners)
-                held[EFFORT] = torch.tensor(standing.effort)
-                standing.parts.append(Part(method, numbers, held))
+            held = {f"{DUAL}{place}": one[:, each] for place, one in found.multipliers.items()}
+            held |= {f"{WEIGHT}{place}": one[each] for place, one in found.weights.items()}
+        else:
+            held = {name: one[:, each] for name, one in choice_tensors(slopes).items()}
+        owners = torch.unique(query.owner[rows[each]]).tolist()
+        numbers = tuple(query.numbers[place] for place in owners)
+        held |= {ROWS: rows[each], EFFORT: torch.tensor(standing.effort)}
+        standing.parts.append(Part(method, numbers, held))
 
 
 def rows_of(tensors: Mapping[str, Tensor], allowed: Tensor) -> Tensor:
-    """The rows that multipliers are of, as far as they belong to what is to be proved.
+    """The rows that what is stored is of, as far as they belong to what is to be proved.
 
     Args:
         tensors: By name; they may hold anything.
