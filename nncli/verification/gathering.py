@@ -16,10 +16,10 @@ from torch import Tensor
 from nncli.verification.backward import below
 from nncli.verification.domains import domain_of
 from nncli.verification.falsifying import falsify
-from nncli.verification.input_splitting import split_inputs
+from nncli.verification.input_splitting import FEW_INPUTS, split_inputs
 from nncli.verification.properties import Region
 from nncli.verification.queries import Query, rows_of_violations
-from nncli.verification.stages import ATTACK_MOST, ATTACK_SHARE, CLOSED, Work, few_inputs
+from nncli.verification.stages import ATTACK_MOST, ATTACK_SHARE, CLOSED, Work
 from nncli.verification.standing import Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
 
@@ -80,11 +80,8 @@ def decide_together(work: Work, standings: Sequence[Standing]) -> None:
                 numbers=work.setting.numbers,
             )
             work.counterexample = found.counterexample
-    if (
-        work.counterexample is not None
-        or work.setting.record
-        or not all(map(few_inputs, standings))
-    ):
+    most_free = max(one.query.free_inputs for one in standings)
+    if work.counterexample is not None or work.setting.record or most_free > FEW_INPUTS:
         return
     with _timed(work, "input-split"):
         for batch in _batches(standings, most):

@@ -29,6 +29,7 @@ from nncli.verification.relevance import relevance_of_inputs
 from nncli.verification.tightening import Effort, relaxations, tightened
 from nncli.verification.trees import Tree
 
+FEW_INPUTS = 20  # up to here boxes are halved to the end, by those who can choose
 FEW = 8  # fewer boxes than this are halved twice, so that batches fill up
 FINEST = 1e-12  # of the width at the start: what is no wider is not halved any more
 MUCH = 0.5  # of an input's width: a box of which so much is cut off is bounded again first

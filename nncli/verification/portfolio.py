@@ -47,7 +47,7 @@ def decide(network: Network, question: Property, confirm: Confirm, setting: Sett
                         STAGES[name].run(work, standing)
                     finally:
                         spent = time.monotonic() - begun
-                        work.seconds[name] = work.seconds.get(name, 0.0) + spent
+                        work.seconds[name] = work.seconds.pop(name, 0.0) + spent  # the last
     except OutOfTime:
         timed_out = True
     return _answer(work, standings, timed_out=timed_out)

@@ -62,6 +62,11 @@ class Query:
             ]
         )
 
+    @property
+    def free_inputs(self) -> int:
+        """How many inputs can change."""
+        return int((self.region.high > self.region.low).sum())
+
     def rows(self, network: Network, chosen: Tensor | None = None) -> dict[int, Tensor]:
         """The margins without their constants, as factors of places.
 

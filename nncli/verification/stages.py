@@ -4,35 +4,27 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
+from nncli.verification.bounding import bound_by_intervals, bound_by_lines, bound_by_slopes
 from nncli.verification.certifying.leaves import Branching
-from nncli.verification.certifying.recording import record_lines, record_slopes, record_tree
-from nncli.verification.domains import domain_of
+from nncli.verification.certifying.recording import record_tree
 from nncli.verification.falsifying import falsify
-from nncli.verification.input_splitting import Splitting, split_inputs
-from nncli.verification.intervals import least_of_rows
+from nncli.verification.input_splitting import FEW_INPUTS, Splitting, split_inputs
 from nncli.verification.milp import solve_exactly
 from nncli.verification.relu_splitting import searching, split_relus
 from nncli.verification.sdp.proving import Search, promising, semidefinite_margins
 from nncli.verification.sharpening import begun, costly
-from nncli.verification.slopes import ascend, rows_together
-from nncli.verification.squares import without_squares
 from nncli.verification.standing import Standing
-from nncli.verification.tightening import Effort, bounded_rows, tightened
 from nncli.verification.trees import Tree
 from nncli.verification.waiting import together
 from nncli.verification.work import Confirm, Setting, Work
 
 __all__ = ["AUTO", "AUTO_OF_SQUARES", "STAGES", "Confirm", "Setting", "Stage", "Work"]
 
-FEW_INPUTS = 20  # up to here boxes of inputs are halved; beyond, signs of ReLUs are fixed,
-SOME_INPUTS = 200  # unless halving boxes comes to its end, as far as one can tell after
+SOME_INPUTS = 200  # up to here halving boxes may come to its end, as far as one can tell after
 TRIAL_SHARE, LONGEST_TRIAL = 0.01, 1.0
 ATTACK_SHARE, ATTACK_MOST = 0.1, 5.0
 SEMIDEFINITE_SHARE = 0.5  # of the time left; what remains open is left to branch and bound
-SLOPE_STEPS, INNER_STEPS = (20, 100), 20
-INNER_SHARE = 0.2  # of the time left, for the slopes of intermediate bounds: searches want it too
 
 
 class Stage(NamedTuple):
@@ -72,103 +64,15 @@ def _first_attack(work: Work, standing: Standing) -> None:
 
 def _more_attack(work: Work, standing: Standing) -> None:
     auto = work.setting.method == "auto"
-    work.seconds["attack-again"] = work.seconds.pop("attack-again", 0.0)  # the last one under way
     _attack(work, standing, 1 if auto and "alpha-crown" not in work.seconds else 4)
-
-
-def _intervals(work: Work, standing: Standing) -> None:
-    query = standing.query
-    effort = Effort(backward=False)
-    standing.known = tightened(
-        work.network, domain_of([query.region]), effort, _limits(work, standing)
-    )
-    standing.effort = -1
-    bound = least_of_rows(query.rows(work.network), standing.known)
-    standing.note("ibp", query.excluded(query.margins(bound))[0])
-
-
-def _crown(work: Work, standing: Standing) -> None:
-    """Linear bounds over the intervals that there are; then over such as linear bounds give."""
-    _lines(work, standing)
-    if work.setting.record:
-        record_lines(standing)
-    if not len(standing.left):
-        return
-    effort = Effort(numbers=work.setting.numbers // 4, pause=work.clock.check)
-    standing.known = tightened(
-        work.network, domain_of([standing.query.region]), effort, _limits(work, standing)
-    )
-    standing.effort = 0
-    _lines(work, standing)
-
-
-def _lines(work: Work, standing: Standing) -> None:
-    query, every = standing.query, torch.arange(len(standing.query.owner))
-    bound = bounded_rows(work.network, query, standing.known, every, work.setting.numbers)
-    standing.note("crown", query.excluded(query.margins(bound))[0])
-
-
-def _limits(work: Work, standing: Standing) -> dict[int, tuple[Tensor, Tensor]]:
-    """What is known of the numbers that go into activations."""
-    if not standing.known:
-        return {}
-    parents = {work.network.activation(place).parent for place in work.network.activations}
-    return {place: (standing.known[place].low, standing.known[place].high) for place in parents}
-
-
-def _slopes(work: Work, standing: Standing) -> None:
-    """Slopes for the rows over the intervals of CROWN; then better intervals, and longer."""
-    for turn, steps in enumerate(SLOPE_STEPS):
-        _slopes_of_rows(work, standing, steps)
-        if turn or not len(standing.left) or _halves_next(work, standing):
-            return
-        auto = work.setting.method == "auto"
-        within = work.clock.part((INNER_SHARE if auto else 1.0) * work.clock.left)
-        effort = Effort(
-            steps=INNER_STEPS,
-            numbers=work.setting.numbers // 4,
-            pause=work.clock.check,
-            worth=within.going,
-        )
-        standing.known = tightened(
-            work.network, domain_of([standing.query.region]), effort, _limits(work, standing)
-        )
-        standing.effort = INNER_STEPS
-
-
-def _slopes_of_rows(work: Work, standing: Standing, steps: int) -> None:
-    query = standing.query
-    for _, rows in standing.portions(rows_together(work.network, work.setting.numbers)):
-        found = ascend(
-            work.network,
-            query.rows(work.network, rows),
-            domain_of([query.region]),
-            standing.known,
-            steps=steps,
-            pause=work.clock.check,
-        )
-        margins = torch.full((1, len(query.owner)), -torch.inf, dtype=torch.float64)
-        margins[:, rows] = query.margins(found.bound, rows)
-        standing.note("alpha-crown", query.excluded(margins)[0])
-        if work.setting.record:
-            record_slopes(standing, rows, found.choice)
-
-
-def _halves_next(work: Work, standing: Standing) -> bool:
-    """Whether boxes will be halved, which beats better intervals of the whole."""
-    return work.setting.method == "auto" and few_inputs(standing) and not _has_squares(work)
-
-
-def _has_squares(work: Work) -> bool:
-    """Whether conditions are quadratic, for which semidefinite bounds come before boxes."""
-    return without_squares(work.network) is not work.network
 
 
 def _split_inputs(work: Work, standing: Standing) -> None:
     auto = work.setting.method == "auto"
     trial = None
-    if auto and not few_inputs(standing):
-        if _free_inputs(standing) > SOME_INPUTS:
+    free = standing.query.free_inputs
+    if auto and free > FEW_INPUTS:
+        if free > SOME_INPUTS:
             return
         trial = min(TRIAL_SHARE * work.clock.left, LONGEST_TRIAL)
     tree = work.setting.tree
@@ -183,16 +87,6 @@ def _split_inputs(work: Work, standing: Standing) -> None:
         numbers=work.setting.numbers,
     )
     _searched(work, standing, found, "input-split", tree)
-
-
-def _free_inputs(standing: Standing) -> int:
-    region = standing.query.region
-    return int((region.high > region.low).sum())
-
-
-def few_inputs(standing: Standing) -> bool:
-    """Whether so few inputs can change that boxes of them are halved to the end."""
-    return _free_inputs(standing) <= FEW_INPUTS
 
 
 def _contradict(work: Work, standing: Standing) -> None:
@@ -278,10 +172,10 @@ CLOSED = torch.finfo(torch.float64).tiny  # a margin known to be positive, and n
 
 STAGES = {
     "attack": Stage(_first_attack, (), "look for counterexamples by projected gradients"),
-    "ibp": Stage(_intervals, (), "interval bound propagation"),
-    "crown": Stage(_crown, ("ibp",), "linear bounds passed back (CROWN)"),
+    "ibp": Stage(bound_by_intervals, (), "interval bound propagation"),
+    "crown": Stage(bound_by_lines, ("ibp",), "linear bounds passed back (CROWN)"),
     "attack-again": Stage(_more_attack, (), "look for counterexamples from more starts"),
-    "alpha-crown": Stage(_slopes, ("ibp", "crown"), "linear bounds of optimised slopes"),
+    "alpha-crown": Stage(bound_by_slopes, ("ibp", "crown"), "linear bounds of optimised slopes"),
     "input-split": Stage(_split_inputs, (), "branch and bound over the inputs"),
     "contradiction": Stage(
         _contradict,

@@ -3,7 +3,7 @@
 A search that takes its branches from the end goes deep; one that takes many at once is quick, and
 wide: each level that it goes down leaves as many waiting. So it takes fewer as room runs out, in
 the end one, which adds one branch a level. What waits is then no more than the room there is and
-one branch for each neuron that can be divided.
+one branch for each division on the way down: of a ReLU there is one.
 """
 
 from collections.abc import Iterator
