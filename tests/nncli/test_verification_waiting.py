@@ -94,7 +94,7 @@ def test_little_memory_gives_the_same_verdicts(method: str) -> None:
     far, near = ([one - by for one in lowest(network)] for by in (1.5, 0.3))
     for limits in (far, near):
         verdicts = []
-        for numbers in (20_000, 60_000_000):
+        for numbers in (100_000, 60_000_000):
             how = How(method, 60.0, numbers=numbers, record=True)
             question = never_below(limits, 6)
             answer = decide(network, question, nothing, how)

@@ -56,8 +56,7 @@ class Branching(Tree):
         closed = branches[proved]
         held = choice_tensors(closed.choice)
         self.room -= sum(one.numel() for one in held.values())
-        if self.room < 0:
-            self.nodes, self.choices = [], []
+        if self.room < 0:  # what is kept already still helps
             return
         self.nodes.append(closed.node)
         self.choices.append(closed.choice)
