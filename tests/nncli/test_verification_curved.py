@@ -190,7 +190,7 @@ def test_what_points_violate_is_never_proved_and_what_holds_by_little_is(kind: s
     for seed in range(1, 4):
         network = chain([2, 3, 3, 1], seed, KINDS[kind])
         low, reached = minimum(network)
-        for limit, most in ((reached + 1e-9, 40), (reached + 1e-3, 40), (low - 0.1, 200)):
+        for limit, most in ((reached + 1e-9, 15), (reached + 1e-3, 15), (low - 0.1, 200)):
             query = query_of(never_below(limit, 2))
             known = tightened(network, domain_of([query.region]))
             found = split_relus(network, query, known, nothing, Clock(), most=most)
