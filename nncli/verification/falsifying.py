@@ -191,7 +191,7 @@ def _better(
         share = torch.rand(shape, generator=generator, dtype=torch.float64)
         ends = torch.rand(shape, generator=generator) < 0.5
         share = torch.where(ends, share.round(), share)
-        tried = _inside(low + share * (high - low), target.region)
+        tried = inside(low + share * (high - low), target.region)
         best = torch.cat([best, tried])
         margins = torch.cat([margins, target.reached(tried, network.single(tried))])
         order = margins.argsort(dim=0, stable=True)[:wanted]
@@ -249,20 +249,25 @@ def starting_points(
         share = share.round()
     share[0] = 0.5
     low, high = region.inner_low, region.inner_high
-    return _inside(low + share * (high - low), region)
+    return inside(low + share * (high - low), region)
 
 
 def moved(x: Tensor, slope: Tensor, region: Region, size: float) -> Tensor:
     """A step down: by sign in a box, along the gradient in a ball."""
     if region.ball is None:
         width = (region.inner_high - region.inner_low).to(x.dtype)
-        return _inside((x - size * width * slope.sign()).double(), region)
+        return inside((x - size * width * slope.sign()).double(), region)
     length = slope.norm(dim=-1, keepdim=True).clamp_min(1e-30)
-    return _inside((x - size * 2 * region.ball.radius * slope / length).double(), region)
+    return inside((x - size * 2 * region.ball.radius * slope / length).double(), region)
 
 
-def _inside(x: Tensor, region: Region) -> Tensor:
-    """The nearest float32 points of the region; with a ball, of its box and well within it."""
+def inside(x: Tensor, region: Region) -> Tensor:
+    """The nearest float32 points of a region; with a ball, of its box and well within it.
+
+    Args:
+        x: (..., n) points.
+        region: The region.
+    """
     for _ in range(1 if region.ball is None else 3):
         if region.ball is not None:
             x = _projected(x, region.ball)

@@ -23,6 +23,7 @@ from nncli.verification.backward import Below, below
 from nncli.verification.boxes import BATCH, Boxes, batch_of, can_be_halved, cut, halved
 from nncli.verification.clock import Clock
 from nncli.verification.domains import domain_of
+from nncli.verification.falsifying import inside
 from nncli.verification.network import Network
 from nncli.verification.queries import Query, rows_of_violations
 from nncli.verification.relevance import relevance_of_inputs
@@ -256,8 +257,9 @@ def _witness(
     regions = [query.violations[place].region for place in boxes.violation.tolist()]
     low = torch.stack([one.inner_low for one in regions])[:, None]
     high = torch.stack([one.inner_high for one in regions])[:, None]
-    points = torch.minimum(torch.maximum(points, low), high)
-    points = points.float().double()
+    points = torch.minimum(torch.maximum(points, low), high).float().double()
+    if query.region.ball is not None:
+        points = inside(points, query.region).double()
     reached = query.reached(points, network(points))
     which = boxes.violation[:, None, None].expand(-1, 2, 1)
     good = torch.nonzero(reached.gather(-1, which)[..., 0] <= 0)

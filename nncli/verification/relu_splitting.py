@@ -34,6 +34,7 @@ from nncli.verification.certifying.leaves import Branching
 from nncli.verification.clock import Clock
 from nncli.verification.dividing import costs, split
 from nncli.verification.domains import domain_of
+from nncli.verification.falsifying import inside
 from nncli.verification.input_splitting import Splitting
 from nncli.verification.intervals import Interval
 from nncli.verification.network import Network
@@ -181,10 +182,7 @@ def _nearest(setting: Setting, branches: Branches, found: Below) -> tuple[Tensor
     """Points (B, n) where the bounds are least, and how near (B,) they come to the violations."""
     worst = setting.margins(branches, found.bound).argmax(dim=1)
     factors = found.factors[torch.arange(len(branches)), worst]
-    points = setting.domain(branches).worst(factors)
-    region = setting.query.region
-    points = torch.minimum(torch.maximum(points, region.inner_low), region.inner_high)
-    points = points.float().double()
+    points = inside(setting.domain(branches).worst(factors), setting.query.region).double()
     reached = setting.query.reached(points, setting.network(points))
     return points, reached.gather(-1, branches.violation[:, None])[:, 0]
 

@@ -95,8 +95,9 @@ def _contradict(work: Work, standing: Standing) -> None:
     setting = searching(work.network, standing.query, standing.known, work.clock)
     if work.setting.method == "auto":
         waits = "sdp" not in work.seconds and costly(setting, which)
-        if waits or standing.begun is not None:
+        if waits or standing.supposed:
             return
+    standing.supposed = True
     for part in torch.split(which, together(setting, work.setting.numbers)):
         tree = Branching.within(work.setting.numbers) if work.setting.record else None
         found = begun(setting, part, work.setting.numbers, tree)

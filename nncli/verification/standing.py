@@ -27,7 +27,8 @@ class Standing:
         deciders: The stage that excluded each violation, empty where none has.
         effort: What `known` took: -1 interval arithmetic, 0 linear bounds, more the steps for their
             slopes.
-        begun: What supposing the violations has left, if that was tried.
+        supposed: Whether violations were supposed to happen.
+        begun: What that has left, if there was room for it.
         parts: What makes a re-proof quick, where it is recorded.
     """
 
@@ -38,6 +39,7 @@ class Standing:
     choice: Choice = field(default_factory=Choice)
     deciders: list[str] = field(default_factory=list)
     effort: int = -1
+    supposed: bool = False
     begun: Begun | None = None
     parts: list[Part] = field(default_factory=list)
 

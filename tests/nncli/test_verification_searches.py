@@ -15,7 +15,7 @@ from nncli.verification.branches import Setting as Ground
 from nncli.verification.cells import decide_cell
 from nncli.verification.clock import Clock, OutOfTime
 from nncli.verification.domains import Domain, domain_of
-from nncli.verification.exact import Asked, ExactCase, Limits, Linear
+from nncli.verification.exact import Asked, ExactCase, Limits, Linear, Near
 from nncli.verification.input_splitting import split_inputs
 from nncli.verification.intervals import intervals
 from nncli.verification.maps import Dense
@@ -218,3 +218,25 @@ def test_what_compiled_code_prints_does_not_reach_the_output(
     library.puts(b"a line of ours")
     library.fflush(None)
     assert capfd.readouterr().out == "a line of ours\n"
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_halving_boxes_meets_the_counterexamples_at_the_edge_of_a_ball(norm: int) -> None:
+    network = chain([4, 8, 8, 1], norm, ["tanh"])
+    x = torch.randn(100_000, 4, generator=torch.Generator().manual_seed(0)).double()
+    outputs = network(x / torch.linalg.vector_norm(x, norm, dim=1, keepdim=True))
+    limit = float(outputs.min()) + 1e-3 * float(outputs.max() - outputs.min())
+    box, near = (
+        Limits((Fraction(-1),) * 4, (Fraction(1),) * 4),
+        Near((Fraction(0),) * 4, Fraction(1), norm),
+    )
+    case = ExactCase(box, (Linear((), ((0, Fraction(-1)),), Fraction(limit)),), near)
+    query = queries(property_of("ball", [case], inputs=4, outputs=1))[0]
+
+    def violates(point: Tensor) -> bool:
+        within = float(torch.linalg.vector_norm(point, norm)) <= 1
+        return within and float(network(point)) <= limit
+
+    found = split_inputs(network, query, violates, Clock(), most=2000)
+    assert found.counterexample is not None
+    assert violates(found.counterexample)
