@@ -203,6 +203,8 @@ def command(*, checkpoints: tuple[str, ...], **given: Any) -> None:
         hint = "try another `--method`"
         if "timeout" in verdicts:
             hint = "give them more time with `--timeout`"
+        elif given["method"] in ("sdp", "milp"):
+            hint = "try another `--method`, or more `--max-memory` if that is what it lacked"
         elif given["float_margin"]:
             hint = "without `--float-margin`, what holds by less than rounding may be proved"
         raise NoAnswerError(f"{undecided} of {len(verdicts)} properties are undecided", hint=hint)
