@@ -51,8 +51,8 @@ class Waiting:
 
     def more(self) -> bool:
         """Whether there are any to take."""
-        if not self.batches:
-            self.batches += [one for one in [next(self.coming, None)] if one is not None]
+        if not self.batches and (begun := next(self.coming, None)) is not None:
+            self.batches.append(begun)
         return bool(self.batches)
 
     def put(self, branches: Branches) -> None:
