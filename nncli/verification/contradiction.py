@@ -154,7 +154,7 @@ def _within(
     margins = _margins(setting, branches, place) if len(columns) else None
     if margins is None:
         return low, high
-    before = sum(network.size(one) for one in range(place + 1))
+    before = sum(network.sizes[: place + 1])
     known, domain = setting.intervals(branches), setting.domain(branches)
     signs = {one: sign for one, sign in branches.signs.items() if one < place}
     for chosen in torch.split(columns, max(1, numbers // (HELD * len(branches) * before))):

@@ -72,7 +72,7 @@ def falsify(
     generator = torch.Generator().manual_seed(seed)
     which = torch.arange(len(query.violations)) if open_violations is None else open_violations
     nearest = torch.full((len(query.violations),), torch.inf, dtype=torch.float64)
-    width = sum(network.size(place) for place in range(network.last + 1))
+    width = sum(network.sizes)
     most = max(1, min(POINTS, numbers // (HELD * width)))
     targets = _Targets(query, rows_of_violations(query))
     brief = _brief(network, targets, which, most)

@@ -19,6 +19,7 @@ from nncli.verification.falsifying import falsify
 from nncli.verification.input_splitting import FEW_INPUTS, split_inputs
 from nncli.verification.properties import Region
 from nncli.verification.queries import Query, rows_of_violations
+from nncli.verification.slopes import rows_together
 from nncli.verification.stages import ATTACK_MOST, ATTACK_SHARE, CLOSED, Work
 from nncli.verification.standing import Standing
 from nncli.verification.tightening import Effort, relaxations, tightened
@@ -59,8 +60,7 @@ def decide_together(work: Work, standings: Sequence[Standing]) -> None:
     """
     if len(standings) <= MANY or any(one.query.region.ball is not None for one in standings):
         return
-    width = sum(work.network.size(place) for place in range(work.network.last + 1))
-    most = max(1, min(TOGETHER, work.setting.numbers // (20 * width)))
+    most = min(TOGETHER, rows_together(work.network, work.setting.numbers))
     with _timed(work, "crown"):
         for batch in _batches(standings, most):
             work.clock.check()

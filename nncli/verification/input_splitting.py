@@ -175,11 +175,14 @@ class _Room:
     @staticmethod
     def of(network: Network, query: Query, picked: Tensor, numbers: int) -> "_Room":
         """Of a search for violations of which each has K of the rows `picked` (V, K)."""
-        sizes = [network.size(place) for place in range(network.last + 1)]
         rows = picked.shape[1]
         # Intervals, lines and the factors that reach activations of all places; of the widest one
         # a few times the factors of the rows, or of one neuron and its negation; all margins.
-        held = (8 + rows) * sum(sizes) + (12 + 6 * rows) * max(sizes) + 4 * len(query.constants)
+        held = (
+            (8 + rows) * sum(network.sizes)
+            + (12 + 6 * rows) * max(network.sizes)
+            + 4 * len(query.constants)
+        )
         return _Room(numbers, held, 2 * network.inputs + 8)
 
     def batch(self, waiting: int) -> int:

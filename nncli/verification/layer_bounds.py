@@ -66,7 +66,7 @@ def _outputs(network: Network, domain: Domain, known: list[Interval], effort: Ef
     low, high = last.low[0].clone(), last.high[0].clone()
     if effort.backward and network.last:
         lines = relaxations(network, known)
-        widest = max(network.size(place) for place in range(network.last + 1))
+        widest = max(network.sizes)
         portion = max(1, effort.numbers // (2 * widest))
         eye = torch.eye(network.outputs, dtype=low.dtype)
         for chosen in torch.split(torch.arange(network.outputs), portion):
@@ -94,7 +94,7 @@ def reached_outputs(
     generator = torch.Generator().manual_seed(seed)
     least = torch.full((network.outputs,), torch.inf, dtype=torch.float64)
     most = -least
-    width = sum(network.size(place) for place in range(network.last + 1))
+    width = sum(network.sizes)
     portion = max(1, min(PORTION, numbers // (2 * STARTS * HELD * width)))
     for chosen in torch.split(torch.arange(network.outputs), portion):
         count = len(chosen)

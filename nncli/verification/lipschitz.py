@@ -99,7 +99,7 @@ def jacobian(
     Returns:
         The matrices; `None` where they would be too large.
     """
-    widest = max(network.size(place) for place in range(network.last + 1))
+    widest = max(network.sizes)
     if 8 * len(rows) * widest > MOST_NUMBERS:
         return None
     waiting = {network.last: (rows.double(), torch.zeros_like(rows, dtype=torch.float64))}

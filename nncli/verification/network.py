@@ -118,6 +118,11 @@ class Network:
         return self.inputs if place == 0 else self.nodes[place - 1].size
 
     @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Numbers at each place, the input first."""
+        return tuple(self.size(place) for place in range(self.last + 1))
+
+    @cached_property
     def activations(self) -> tuple[int, ...]:
         """Places of the activations, in order."""
         return tuple(

@@ -141,7 +141,7 @@ def demands(setting: Setting, branch: Branches) -> int:
     """How many numbers a programme holds, about: its functions, and what solvers copy of them."""
     network = setting.network
     opened = sum(int(unstable(low, high).sum()) for low, high in branch.limits.values())
-    sizes = sum(network.size(place) for place in range(network.last + 1))
+    sizes = sum(network.sizes)
     return (sizes + COPIED * opened) * (network.inputs + opened + 1)
 
 

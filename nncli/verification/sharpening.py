@@ -63,7 +63,7 @@ class Sharpening:
     def searched(self, count: int) -> None:
         """Note that branches were bounded, to which some work on intervals may be added."""
         network = self.setting.network
-        width = sum(network.size(place) for place in range(network.last + 1))
+        width = sum(network.sizes)
         self.room = min(self.room, 0.0) if self.begins else self.room
         self.begins = False
         self.room += SHARE * (CALL + count * width * (self.setting.steps + PASSES))

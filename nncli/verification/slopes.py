@@ -176,7 +176,7 @@ def rows_together(network: Network, numbers: int) -> int:
         network: The network.
         numbers: Numbers of float64 held at once, about.
     """
-    width = sum(network.size(place) for place in range(network.last + 1))
+    width = sum(network.sizes)
     return max(1, numbers // (HELD * width))
 
 

@@ -112,16 +112,12 @@ def bounded_rows(
         numbers: Numbers of float64 held at once, about.
     """
     domain, relaxed = domain_of([query.region]), relaxations(network, known)
-    portion = max(1, numbers // (HELD * _widest(network, network.last)))
+    portion = max(1, numbers // (HELD * max(network.sizes)))
     found = [
         below(network, query.rows(network, chosen), domain, known, relaxed).bound
         for chosen in torch.split(rows, portion)
     ]
     return torch.cat(found, dim=1)
-
-
-def _widest(network: Network, top: int) -> int:
-    return max(network.size(place) for place in range(top + 1))
 
 
 def _exact(network: Network, place: int, domain: Domain) -> bool:
@@ -149,7 +145,7 @@ def _bounded(
     if not len(columns):
         return given
     low, high = given.low.clone(), given.high.clone()
-    widest = _widest(network, node.parent)
+    widest = max(network.sizes[: node.parent + 1])
     portion = max(1, effort.numbers // (len(domain) * widest * (24 if effort.steps else 6)))
     for tile in tiles(network, node.parent, columns):
         for chosen in torch.split(tile, portion):
